@@ -1,0 +1,242 @@
+"""The settings: frozen, validated, and the one home of every default. YAML in and out.
+
+`None` stands for "derive it" from the data and the machine (see `learning/derive.py`); a run
+folder's `settings.yaml` and a model file hold the values that were used.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from biounet.errors import InputError
+from biounet.geometry import Footprint, Shape, unet_footprint
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class Frozen(BaseModel):
+    """Settings cannot be changed, and a name that does not exist is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class UNetSettings(Frozen):
+    """The network of the paper, generic in size and dimension (`networks/unet.py`)."""
+
+    kind: Literal["unet"] = "unet"
+    dimensions: Literal[2, 3] = 2
+    channels: Positive = 1
+    classes: Annotated[int, Field(ge=2)] = 2
+    width: Positive = 64
+    """Feature channels of the first level; doubled at each level below."""
+    depth: Annotated[int, Field(ge=0, le=8)] = 4
+    normalisation: Literal["none", "weight-standardisation"] = "none"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    pooling: tuple[Shape, ...] | None = None
+    """Pooling factors per level and axis, finest first; None: 2 along every axis."""
+
+    @property
+    def pooling_factors(self) -> tuple[Shape, ...]:
+        """The pooling factors of each of the `depth` poolings."""
+        return self.pooling or ((2,) * self.dimensions,) * self.depth
+
+    @property
+    def kernels(self) -> tuple[Shape, ...]:
+        """Kernel sizes of each of the `depth + 1` levels.
+
+        3 along every axis; 1 along an axis that the pooling below leaves alone while it shrinks
+        others (anisotropic voxels: coarse planes are not mixed before the voxels are cubes).
+        """
+        cube = (3,) * self.dimensions
+        flat = tuple(
+            tuple(1 if f == 1 and max(factors) > 1 else 3 for f in factors)
+            for factors in self.pooling_factors
+        )
+        return (*flat, cube)
+
+    @property
+    def footprint(self) -> Footprint:
+        """Margins and legal sizes."""
+        return unet_footprint(self.pooling_factors, self.kernels)
+
+    @model_validator(mode="after")
+    def _pooling_fits(self) -> "UNetSettings":
+        if self.pooling is not None and (
+            len(self.pooling) != self.depth
+            or any(len(f) != self.dimensions or min(f) < 1 for f in self.pooling)
+        ):
+            raise ValueError(f"pooling needs {self.depth} entries of {self.dimensions} factors")
+        return self
+
+
+NetworkSettings = UNetSettings
+
+
+class IntensitySettings(Frozen):
+    """How grey values become network input: (value - offset) / scale, from whole images."""
+
+    source: Literal["image", "training-set"] = "image"
+    """Statistics of each image, or those of the training set (kept in the model file)."""
+    method: Literal["mean-std", "percentiles"] = "mean-std"
+    """Offset and scale: mean and standard deviation; or the median and the range 1 % to 99.8 %."""
+
+
+class WeightSettings(Frozen):
+    """The weighted loss, eqs. (1) and (2)."""
+
+    border_weight: NonNegative = 10.0
+    """w0; the authors' later Fiji plugin uses 50 with 6 px. Never mix the two."""
+    border_sigma_px: Annotated[float, Field(gt=0)] = 5.0
+    border_width_px: Positive = 1
+    """How far from another cell a pixel of a cell becomes separating background."""
+    class_balance: Literal["training-set", "image", "none"] = "training-set"
+
+
+class AugmentationSettings(Frozen):
+    """Random changes of each training sample (section 3.1 of the paper)."""
+
+    mirror: bool = True
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 180.0
+    """Largest rotation to either side; in 3-D about the Z axis."""
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Largest relative change of size to either side."""
+    elastic_std_px: NonNegative = 10.0
+    elastic_grid: Annotated[int, Field(ge=2)] = 3
+    brightness: NonNegative = 0.1
+    """Standard deviation of an added grey value, in units of the image's own."""
+    contrast: NonNegative = 0.1
+    """Standard deviation of the logarithm of a factor on grey values."""
+    gamma: NonNegative = 0.0
+    """Standard deviation of the logarithm of an exponent on grey values."""
+    noise: NonNegative = 0.0
+    """Largest standard deviation of added Gaussian noise."""
+
+
+class TrainingSettings(Frozen):
+    """Budget, optimiser, sampling, validation."""
+
+    steps: Positive | None = None
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    """Wall time of the whole command. One of steps and minutes; neither: `default_minutes`."""
+    default_minutes: Annotated[float, Field(gt=0)] = 10.0
+    seed: Annotated[int, Field(ge=0)] = 0
+    patch_px: Positive | None = None
+    """Side of the output patch; None: from image sizes, memory and budget."""
+    batch: Positive = 1
+    optimiser: Literal["sgd", "adamw"] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of SGD; AdamW's first beta."""
+    weight_decay: NonNegative = 0.0
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup: Fraction = 0.02
+    """Share of the budget over which the learning rate rises."""
+    average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay per step of the exponential average of the weights; 0: none."""
+    gradient_norm: NonNegative = 0.0
+    """Gradients are scaled down to this norm; 0: never."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    foreground_sampling: Fraction = 0.0
+    """Share of patches centred on an annotated foreground pixel."""
+    validation_fraction: Fraction = 0.15
+    validations: Annotated[int, Field(ge=0)] = 8
+    """How often the validation images are scored during the run."""
+
+
+class ObjectSettings(Frozen):
+    """From probabilities to labels (`prediction/instances.py`)."""
+
+    method: Literal["components", "watershed", "classes"] = "components"
+    threshold: Fraction = 0.5
+    seed_threshold: Fraction = 0.8
+    """Watershed only: components above it are the seeds, grown down to `threshold`."""
+    fill_holes: bool = True
+    minimum_size_px: Annotated[int, Field(ge=0)] = 0
+    grow_px: Annotated[int, Field(ge=0)] = 0
+    """Objects are grown by this much into background: gives back the cut separation border."""
+
+
+class Settings(Frozen):
+    """Everything that decides a training run and what its model does."""
+
+    preset: Literal["fast", "paper"] = "fast"
+    network: NetworkSettings = UNetSettings()
+    intensity: IntensitySettings = IntensitySettings()
+    weights: WeightSettings = WeightSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
+    training: TrainingSettings = TrainingSettings()
+    objects: ObjectSettings = ObjectSettings()
+
+
+PAPER = Settings(
+    preset="paper",
+    training=TrainingSettings(
+        patch_px=388,
+        batch=1,
+        optimiser="sgd",
+        learning_rate=1e-3,
+        momentum=0.99,
+        schedule="constant",
+        warmup=0.0,
+    ),
+)
+"""The 2015 paper: 31 million weights, one large tile a step, momentum 0.99, no normalisation."""
+
+FAST = Settings(
+    preset="fast",
+    network=UNetSettings(width=32, normalisation="weight-standardisation", dropout=0.0),
+)
+"""What reaches a given validation score in the fewest CPU minutes."""
+
+PRESETS: dict[str, Settings] = {"fast": FAST, "paper": PAPER}
+
+
+def read_settings(path: Path) -> Settings:
+    """Read settings from YAML; what the file leaves out comes from its preset.
+
+    Raises:
+        InputError: where the file is no YAML, or a name or value is wrong.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text()) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(
+            f"{path}: {' '.join(str(error).split())}", "a YAML file of settings", "mend it"
+        ) from None
+    if not isinstance(tree, dict):
+        raise InputError(f"{path} with no names in it", "settings as 'name: value'", "mend it")
+    preset = tree.get("preset", "fast")
+    if preset not in PRESETS:
+        raise InputError(f"preset {preset!r}", f"one of {', '.join(PRESETS)}", "choose one")
+    return validated_settings(merged(PRESETS[preset].model_dump(), tree))
+
+
+def write_settings(settings: Settings, path: Path) -> None:
+    """Write settings as YAML, every value included."""
+    path.write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+
+
+def validated_settings(tree: object) -> Settings:
+    """Settings from a tree of plain values; a wrong name or value is told in one line."""
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "settings"
+        raise InputError(f"{name} = {first['input']!r}", first["msg"], "change it") from None
+
+
+def merged(base: dict[str, object], change: dict[str, object]) -> dict[str, object]:
+    """A copy of `base` in which the values named in `change` are replaced, level by level."""
+    result = dict(base)
+    for name, value in change.items():
+        below = result.get(name)
+        if isinstance(below, dict) and isinstance(value, dict):
+            result[name] = merged(below, value)
+        else:
+            result[name] = value
+    return result

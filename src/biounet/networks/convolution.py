@@ -1,0 +1,98 @@
+"""Valid convolutions, plain or with scaled weight standardisation; 2-D and 3-D are one code.
+
+Initialisation (paper, section 3; He et al. 2015, doi:10.1109/ICCV.2015.123): Gaussian with
+standard deviation sqrt(2 / N), N the number of incoming nodes of one neuron: kernel size times
+input channels for a convolution; input channels alone for an up-convolution of stride equal to
+its kernel, where each output pixel sees one input pixel.
+
+Scaled weight standardisation (Qiao et al. 2019, arXiv:1903.10520; Brock et al. 2021,
+arXiv:2101.08692): each filter is centred and scaled so that its output has unit variance after
+the ReLU before it, times one learned gain a channel. It is the paper's wish, unit variance in
+every feature map, kept true during training, with no statistics of any image: so nothing depends
+on the tiling, and `fold` turns it into plain convolutions for prediction.
+"""
+
+from math import prod, sqrt
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from biounet.geometry import Shape
+
+RELU_GAIN = sqrt(2 / (1 - 1 / torch.pi))
+"""Restores unit variance after the ReLU of a standard normal variable."""
+
+
+class Convolution(nn.Module):
+    """A valid convolution with bias."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: Shape, standardised: bool) -> None:
+        super().__init__()
+        n_incoming = c_in * prod(kernel)
+        self.weight = nn.Parameter(torch.randn(c_out, c_in, *kernel) * sqrt(2 / n_incoming))
+        self.bias = nn.Parameter(torch.zeros(c_out))
+        self.gain = nn.Parameter(torch.ones(c_out)) if standardised else None
+
+    def plain_weight(self) -> Tensor:
+        """The filters that are applied, (c_out, c_in, *kernel)."""
+        if self.gain is None:
+            return self.weight
+        return standardise(self.weight, self.gain, filter_axis=0)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Convolve (N, C, …)."""
+        convolve = functional.conv2d if maps.ndim == 4 else functional.conv3d
+        return convolve(maps, self.plain_weight(), self.bias)
+
+
+class UpConvolution(nn.Module):
+    """A transposed convolution of stride equal to its kernel, followed by a ReLU.
+
+    The paper's "up-convolution"; the ReLU is in the authors' release.
+    """
+
+    def __init__(self, c_in: int, c_out: int, factor: Shape, standardised: bool) -> None:
+        super().__init__()
+        self.factor = factor
+        self.weight = nn.Parameter(torch.randn(c_in, c_out, *factor) * sqrt(2 / c_in))
+        self.bias = nn.Parameter(torch.zeros(c_out))
+        self.gain = nn.Parameter(torch.ones(c_out)) if standardised else None
+
+    def plain_weight(self) -> Tensor:
+        """The filters that are applied, (c_in, c_out, *factor)."""
+        if self.gain is None:
+            return self.weight
+        return standardise(self.weight, self.gain, filter_axis=1) * sqrt(prod(self.factor))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Enlarge (N, C, …) by the factor along each axis."""
+        convolve = functional.conv_transpose2d if maps.ndim == 4 else functional.conv_transpose3d
+        return functional.relu(
+            convolve(maps, self.plain_weight(), self.bias, stride=self.factor)
+        )
+
+
+def standardise(weight: Tensor, gain: Tensor, filter_axis: int) -> Tensor:
+    """Centre and scale each filter: mean 0, sum of squares `RELU_GAIN`², times its gain."""
+    others = [axis for axis in range(weight.ndim) if axis != filter_axis]
+    n_incoming = weight.numel() // weight.shape[filter_axis]
+    variance, mean = torch.var_mean(weight, dim=others, correction=0, keepdim=True)
+    shape = [-1 if axis == filter_axis else 1 for axis in range(weight.ndim)]
+    scale = gain.view(shape) * RELU_GAIN * torch.rsqrt(variance * n_incoming + 1e-8)
+    return (weight - mean) * scale
+
+
+def fold(network: nn.Module) -> nn.Module:
+    """Write the standardised filters into the weights, in place: the same function, plain."""
+    for module in network.modules():
+        if isinstance(module, Convolution | UpConvolution) and module.gain is not None:
+            module.weight = nn.Parameter(module.plain_weight().detach(), requires_grad=False)
+            module.gain = None
+    return network
+
+
+def max_pool(maps: Tensor, factor: Shape) -> Tensor:
+    """Non-overlapping max pooling."""
+    pool = functional.max_pool2d if maps.ndim == 4 else functional.max_pool3d
+    return pool(maps, factor)
