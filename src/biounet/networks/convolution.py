@@ -68,9 +68,7 @@ class UpConvolution(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Enlarge (N, C, …) by the factor along each axis."""
         convolve = functional.conv_transpose2d if maps.ndim == 4 else functional.conv_transpose3d
-        return functional.relu(
-            convolve(maps, self.plain_weight(), self.bias, stride=self.factor)
-        )
+        return functional.relu(convolve(maps, self.plain_weight(), self.bias, stride=self.factor))
 
 
 def standardise(weight: Tensor, gain: Tensor, filter_axis: int) -> Tensor:
@@ -96,3 +94,10 @@ def max_pool(maps: Tensor, factor: Shape) -> Tensor:
     """Non-overlapping max pooling."""
     pool = functional.max_pool2d if maps.ndim == 4 else functional.max_pool3d
     return pool(maps, factor)
+
+
+def crop(maps: Tensor, shape: torch.Size) -> Tensor:
+    """The centre of feature maps (N, C, …), of the given spatial shape."""
+    for axis, size in enumerate(shape, start=2):
+        maps = maps.narrow(axis, (maps.shape[axis] - size) // 2, size)
+    return maps

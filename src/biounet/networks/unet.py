@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from biounet.config import UNetSettings
 from biounet.geometry import Shape
-from biounet.networks.convolution import Convolution, UpConvolution, max_pool
+from biounet.networks.convolution import Convolution, UpConvolution, crop, max_pool
 
 
 class UNet(nn.Module):
@@ -81,10 +81,3 @@ class ConvolutionPair(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Feature maps, smaller by 2 px a side for kernels of 3."""
         return functional.relu(self.second(functional.relu(self.first(maps))))
-
-
-def crop(maps: Tensor, shape: torch.Size) -> Tensor:
-    """The centre of feature maps (N, C, …), of the given spatial shape."""
-    for axis, size in enumerate(shape, start=2):
-        maps = maps.narrow(axis, (maps.shape[axis] - size) // 2, size)
-    return maps

@@ -1,0 +1,105 @@
+"""Training batches: which image, where, and how it is changed; decided by the sample's number."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from biounet.config import AugmentationSettings
+from biounet.geometry import Shape
+from biounet.learning.augmentation import (
+    change_grey,
+    draw_change,
+    sample_image,
+    sample_rng,
+    sampling_grid,
+)
+from biounet.networks.convolution import crop
+
+
+@dataclass(frozen=True)
+class TrainingImage:
+    """One annotated image, ready to be sampled.
+
+    Attributes:
+        name: its name in the data set.
+        image: (C, …) float32, normalised.
+        truth: (2, …) float32: the class map, and the weights w(x) (0 where not annotated).
+    """
+
+    name: str
+    image: Tensor
+    truth: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch: images (N, C, …), class maps and weights (N, …) of the output's size."""
+
+    image: Tensor
+    class_map: Tensor
+    weights: Tensor
+
+
+def draw_batch(
+    images: Sequence[TrainingImage],
+    numbers: Sequence[int],
+    input_shape: Shape,
+    output_shape: Shape,
+    augmentation: AugmentationSettings,
+    foreground_share: float,
+    seed: int,
+) -> Batch:
+    """The samples of the given numbers, as one batch on the images' device."""
+    areas = np.array([i.truth[1].numel() for i in images], np.float64)
+    samples = [
+        draw_sample(
+            images,
+            areas / areas.sum(),
+            input_shape,
+            output_shape,
+            augmentation,
+            foreground_share,
+            sample_rng(seed, number),
+        )
+        for number in numbers
+    ]
+    image, class_map, weights = (torch.stack(part) for part in zip(*samples, strict=True))
+    return Batch(image, class_map, weights)
+
+
+def draw_sample(
+    images: Sequence[TrainingImage],
+    chances: NDArray[np.float64],
+    input_shape: Shape,
+    output_shape: Shape,
+    augmentation: AugmentationSettings,
+    foreground_share: float,
+    rng: np.random.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One sample: image (C, *input), class map (*output) int64, weights (*output) float32."""
+    source = images[rng.choice(len(images), p=chances)]
+    change = draw_change(augmentation, len(input_shape), rng)
+    centre = draw_centre(source, rng.uniform() < foreground_share, rng)
+    grid = sampling_grid(change, centre, input_shape).to(source.image.device)
+    inner = crop(grid[None], torch.Size(output_shape))[0]
+    image = change_grey(sample_image(source.image, grid, "bilinear"), change.grey)
+    class_map, weights = sample_image(source.truth, inner, "nearest")
+    return image, class_map.long(), weights
+
+
+def draw_centre(
+    source: TrainingImage, foreground: bool, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """A random point of the image, at an annotated (and, if asked, foreground) pixel if found."""
+    class_map, weights = source.truth
+    point = np.zeros(class_map.ndim)
+    for _ in range(64):
+        point = np.array([rng.uniform(-0.5, n - 0.5) for n in class_map.shape])
+        pixel = tuple(np.clip(np.round(point), 0, np.array(class_map.shape) - 1).astype(int))
+        if weights[pixel] > 0 and (not foreground or class_map[pixel] > 0):
+            break
+    return point
