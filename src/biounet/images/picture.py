@@ -1,0 +1,85 @@
+"""PNG and JPEG files."""
+
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from biounet.errors import InputError
+from biounet.images.image import Header
+
+PNG_SUFFIXES = (".png",)
+JPEG_SUFFIXES = (".jpg", ".jpeg")
+
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_GREY, _RGB, _PALETTE = 0, 2, 3
+
+
+def read_png_header(path: Path) -> Header:
+    """Size, type and channels of a PNG of grey values or RGB, from its first bytes.
+
+    Raises InputError for a palette, an alpha channel, or a file that is no PNG.
+    """
+    with path.open("rb") as file:
+        start = file.read(33)
+    if len(start) < 33 or not start.startswith(_PNG_START) or start[12:16] != b"IHDR":
+        raise _damaged(path, "PNG")
+    width, height = int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:24], "big")
+    n_bits, colour = start[24], start[25]
+    if colour == _PALETTE:
+        raise InputError(
+            f"a palette (indexed colour) PNG: {path}",
+            "grey values or RGB",
+            "save it again as grey (in Fiji: Image > Type > 8-bit) or as RGB",
+        )
+    if colour not in (_GREY, _RGB):
+        raise transparent(path)
+    shape = (height, width) if colour == _GREY else (height, width, 3)
+    dtype = np.dtype(np.uint16 if n_bits == 16 else np.uint8)
+    return Header(path, shape, dtype, "YX" if colour == _GREY else "YXC")
+
+
+def read_png(path: Path) -> tuple[Header, NDArray[Any]]:
+    """Header and pixels (Y, X) or (Y, X, C) of a PNG, 8 or 16 bit."""
+    header = read_png_header(path)
+    try:
+        pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())
+    except (imagecodecs.PngError, ValueError) as error:
+        raise _damaged(path, "PNG") from error
+    if pixels.shape != header.shape:  # a transparent grey value or colour: decoded with an alpha
+        raise transparent(path)
+    return header, pixels
+
+
+def read_jpeg(path: Path) -> tuple[Header, NDArray[Any]]:
+    """Header and pixels (Y, X) or (Y, X, C) of a grey or RGB JPEG, uint8."""
+    content = path.read_bytes()
+    try:
+        pixels: NDArray[Any] = imagecodecs.jpeg8_decode(content)
+    except (imagecodecs.Jpeg8Error, ValueError) as error:
+        raise _damaged(path, "JPEG") from error
+    if content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):  # no end after the last scan
+        raise _damaged(path, "JPEG")
+    if pixels.ndim == 3 and pixels.shape[2] != 3:
+        raise InputError(f"a CMYK JPEG: {path}", "grey values or RGB", "save it again as RGB")
+    axes = "YX" if pixels.ndim == 2 else "YXC"
+    return Header(path, pixels.shape, pixels.dtype, axes), pixels
+
+
+def transparent(path: Path) -> InputError:
+    """The error for an image with an alpha channel, which is no measurement."""
+    return InputError(
+        f"an image with transparency (an alpha channel): {path}",
+        "grey values or RGB",
+        "save it again without transparency (in Fiji: Image > Type > RGB Color or 8-bit)",
+    )
+
+
+def _damaged(path: Path, kind: str) -> InputError:
+    return InputError(
+        f"a damaged or truncated {kind} file: {path}",
+        f"a whole {kind}",
+        "copy or export it again, or take it out of the folder",
+    )
