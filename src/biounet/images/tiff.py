@@ -117,9 +117,7 @@ def _header(tiff: tifffile.TiffFile, path: Path, axes: str | None) -> Header:
     )
 
 
-def _pixel_size_um(
-    tiff: tifffile.TiffFile, page: Any, has_z: bool
-) -> tuple[float, ...] | None:
+def _pixel_size_um(tiff: tifffile.TiffFile, page: Any, has_z: bool) -> tuple[float, ...] | None:
     """(Y, X), or (Z, Y, X) when the file tells all three."""
     if tiff.is_ome:
         return _ome_pixel_size_um(tiff, has_z)

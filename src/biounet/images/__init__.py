@@ -1,0 +1,31 @@
+"""Files to arrays and back, and folders to a data set."""
+
+from biounet.images.arrays import dataset_from_arrays
+from biounet.images.dataset import Annotated, DataSet, Item, read_item
+from biounet.images.image import Header, Image, as_image
+from biounet.images.labels import LabelKind
+from biounet.images.layouts import find_dataset
+from biounet.images.reading import image_stem, image_suffix, read_header, read_image
+from biounet.images.regions import Pixels, read_region
+from biounet.images.statistics import IntensityStatistics, intensity_statistics
+
+__all__ = [
+    "Annotated",
+    "DataSet",
+    "Header",
+    "Image",
+    "IntensityStatistics",
+    "Item",
+    "LabelKind",
+    "Pixels",
+    "as_image",
+    "dataset_from_arrays",
+    "find_dataset",
+    "image_stem",
+    "image_suffix",
+    "intensity_statistics",
+    "read_header",
+    "read_image",
+    "read_item",
+    "read_region",
+]

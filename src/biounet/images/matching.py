@@ -1,0 +1,95 @@
+"""Match image files with their label files by name."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from biounet.errors import InputError
+from biounet.images.reading import IMAGE_SUFFIXES, image_stem, image_suffix
+
+_LABEL_ENDING = re.compile(
+    r"[_\-. ](cp_masks?|masks?|labels?|labelled|gt|groundtruth|ground_truth|seg|segmentation|"
+    r"annotations?|instances?|ids?)$",
+    re.IGNORECASE,
+)
+_IMAGE_ENDING = re.compile(r"[_\-. ](img|images?|im|raw|volume)$", re.IGNORECASE)
+
+
+def has_label_name(path: Path) -> bool:
+    """Whether the file's name ends like that of a label image ("x_mask.png")."""
+    return _LABEL_ENDING.search(image_stem(path)) is not None
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files of a folder, sorted; hidden ones and other types are passed over.
+
+    Raises InputError when the folder does not exist, or holds nothing that can be read.
+    """
+    if not folder.is_dir():
+        raise InputError(f"no folder {folder}", "a folder of images", "check the path")
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    images = [path for path in entries if image_suffix(path) is not None]
+    if images:
+        return images
+    others = sorted({path.suffix or path.name for path in entries if path.is_file()})
+    if others:
+        raise InputError(
+            f"no image that can be read in {folder}, only files of type {', '.join(others)}",
+            "TIFF, PNG or JPEG files",
+            "save the images as TIFF (in Fiji: File > Save As > Tiff)",
+        )
+    raise InputError(
+        f"an empty folder: {folder}", "images in it", f"put {', '.join(IMAGE_SUFFIXES)} files there"
+    )
+
+
+def match_by_name(
+    images: Sequence[Path], labels: Sequence[Path]
+) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Pairs (image, label) with the same stem, and the images without a label.
+
+    Endings such as "_mask" of labels and "_img" of images are left out where the bare stems do
+    not match.
+
+    Raises InputError for a label without an image, stems that several files share, and when
+    nothing matches.
+    """
+    image_of = _by_stem(images, "images")
+    label_of = _by_stem(labels, "labels")
+    if not image_of.keys() & label_of.keys():
+        image_of = _by_stem(images, "images", _IMAGE_ENDING)
+        label_of = _by_stem(labels, "labels", _LABEL_ENDING)
+    matched = image_of.keys() & label_of.keys()
+    if not matched:
+        raise InputError(
+            f"no label that belongs to an image ({images[0].name}, {labels[0].name})",
+            "the same names for images and labels",
+            "rename the labels like their images (an ending such as _mask is understood)",
+        )
+    lone = sorted(label_of.keys() - matched)
+    if lone:
+        more = f" and {len(lone) - 1} more" if len(lone) > 1 else ""
+        raise InputError(
+            f"a label with no image: {label_of[lone[0]]}{more}",
+            "an image of the same name for each label",
+            "add the image, or take the label out",
+        )
+    pairs = [(image_of[stem], label_of[stem]) for stem in sorted(matched)]
+    return pairs, [image_of[stem] for stem in sorted(image_of.keys() - matched)]
+
+
+def _by_stem(
+    files: Sequence[Path], what: str, ending: re.Pattern[str] | None = None
+) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in files:
+        stem = image_stem(path)
+        stem = stem if ending is None else ending.sub("", stem)
+        if stem in found:
+            raise InputError(
+                f"two {what} for one name: {found[stem].name} and {path.name} in {path.parent}",
+                "one file per image",
+                "take one of them out",
+            )
+        found[stem] = path
+    return found
