@@ -89,6 +89,13 @@ def test_hand_worked_corner():
     assert separate_touching(labels, 1).tolist() == expected
 
 
+def test_cut_does_not_reach_across_background():
+    labels = np.array([[1, 1, 1, 2, 2, 2], [0] * 6, [3] * 6, [3] * 6])
+    expected = [[1, 0, 0, 0, 0, 2], [0] * 6, [3] * 6, [3] * 6]
+    assert separate_touching(labels, 2).tolist() == expected
+    assert separate_touching(labels, 9)[2:].tolist() == [[3] * 6] * 2
+
+
 def test_thin_cell_between_two_large_ones_stays():
     labels = np.full((9, 9), 5)
     labels[:, 4] = 9

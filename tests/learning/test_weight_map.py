@@ -102,11 +102,24 @@ def test_fewer_than_two_cells_give_no_border(cell):
     assert not border_weights(labels > 0, 10.0, 5.0).any()
 
 
-def test_ids_beyond_32_bits_and_below_zero():
+@pytest.mark.parametrize("gap", [10, 24, 26, 28, 30, 40])
+def test_pairs_far_apart(gap):
+    """Cut off only where the weight is negligible; sigma 5 px, so 26 px is about 1e-6."""
+    row = np.zeros((1, gap + 1), np.uint8)
+    row[0, [0, -1]] = [1, 2]
+    assert np.abs(border_weights(row, 1.0, 5.0) - math.exp(-(gap**2) / 50)).max() <= 1e-6
+
+
+def test_ids_below_zero_are_no_cells():
+    labels = np.array([[1, 0, 0, 2, -1, -1, -7]])
+    expected = border_weights(np.maximum(labels, 0), 10.0, 5.0)
+    assert np.array_equal(border_weights(labels, 10.0, 5.0), expected)
+
+
+def test_ids_beyond_32_bits():
     labels = np.array([[2**40, 0, 0, 2**40 + 2**32, -1]])
-    assert border_weights(labels, 10.0, 5.0) == pytest.approx(
-        border_weights(np.array([[1, 0, 0, 2, 0]]), 10.0, 5.0)
-    )
+    expected = border_weights(np.array([[1, 0, 0, 2, 0]]), 10.0, 5.0)
+    assert np.array_equal(border_weights(labels, 10.0, 5.0), expected)
 
 
 def test_input_stays_as_it_is():
