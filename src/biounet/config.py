@@ -8,72 +8,17 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from biounet.errors import InputError
-from biounet.geometry import Footprint, Shape, unet_footprint
-
-Positive = Annotated[int, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-NonNegative = Annotated[float, Field(ge=0)]
-
-
-class Frozen(BaseModel):
-    """Settings cannot be changed, and a name that does not exist is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class UNetSettings(Frozen):
-    """The network of the paper, generic in size and dimension (`networks/unet.py`)."""
-
-    kind: Literal["unet"] = "unet"
-    dimensions: Literal[2, 3] = 2
-    channels: Positive = 1
-    classes: Annotated[int, Field(ge=2)] = 2
-    width: Positive = 64
-    """Feature channels of the first level; doubled at each level below."""
-    depth: Annotated[int, Field(ge=0, le=8)] = 4
-    normalisation: Literal["none", "weight-standardisation"] = "none"
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    pooling: tuple[Shape, ...] | None = None
-    """Pooling factors per level and axis, finest first; None: 2 along every axis."""
-
-    @property
-    def pooling_factors(self) -> tuple[Shape, ...]:
-        """The pooling factors of each of the `depth` poolings."""
-        return self.pooling or ((2,) * self.dimensions,) * self.depth
-
-    @property
-    def kernels(self) -> tuple[Shape, ...]:
-        """Kernel sizes of each of the `depth + 1` levels.
-
-        3 along every axis; 1 along an axis that the pooling below leaves alone while it shrinks
-        others (anisotropic voxels: coarse planes are not mixed before the voxels are cubes).
-        """
-        cube = (3,) * self.dimensions
-        flat = tuple(
-            tuple(1 if f == 1 and max(factors) > 1 else 3 for f in factors)
-            for factors in self.pooling_factors
-        )
-        return (*flat, cube)
-
-    @property
-    def footprint(self) -> Footprint:
-        """Margins and legal sizes."""
-        return unet_footprint(self.pooling_factors, self.kernels)
-
-    @model_validator(mode="after")
-    def _pooling_fits(self) -> "UNetSettings":
-        if self.pooling is not None and (
-            len(self.pooling) != self.depth
-            or any(len(f) != self.dimensions or min(f) < 1 for f in self.pooling)
-        ):
-            raise ValueError(f"pooling needs {self.depth} entries of {self.dimensions} factors")
-        return self
-
-
-NetworkSettings = UNetSettings
+from biounet.network_settings import (
+    Fraction,
+    Frozen,
+    NetworkSettings,
+    NonNegative,
+    Positive,
+    UNetSettings,
+)
 
 
 class IntensitySettings(Frozen):
@@ -227,15 +172,24 @@ def validated_settings(tree: object) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"])) or "settings"
-        raise InputError(f"{name} = {first['input']!r}", first["msg"], "change it") from None
+        raise InputError(
+            f"{name} = {first['input']!r}", first["msg"].removeprefix("Value error, "), "change it"
+        ) from None
 
 
 def merged(base: dict[str, object], change: dict[str, object]) -> dict[str, object]:
-    """A copy of `base` in which the values named in `change` are replaced, level by level."""
+    """A copy of `base` in which the values named in `change` are replaced, level by level.
+
+    Settings of another `kind` replace those of `base` as a whole.
+    """
     result = dict(base)
     for name, value in change.items():
         below = result.get(name)
-        if isinstance(below, dict) and isinstance(value, dict):
+        if (
+            isinstance(below, dict)
+            and isinstance(value, dict)
+            and value.get("kind", below.get("kind")) == below.get("kind")
+        ):
             result[name] = merged(below, value)
         else:
             result[name] = value

@@ -109,31 +109,40 @@ def unet_footprint(pooling: Sequence[Shape], kernels: Sequence[Shape]) -> Footpr
             finest first; every level has two convolutions on its way down and two on its way up
             (the coarsest has two in all).
     """
-    axes = range(len(kernels[0]))
+    losses = [tuple(2 * (k - 1) for k in kernel) for kernel in kernels]
+    down = list(zip(losses[:-1], pooling, strict=True))
+    return hourglass_footprint(down, losses[-1], [(factor, loss) for loss, factor in down[::-1]])
+
+
+def hourglass_footprint(
+    down: Sequence[tuple[Shape, Shape]], bottom: Shape, up: Sequence[tuple[Shape, Shape]]
+) -> Footprint:
+    """The footprint of a network that goes down by poolings and comes up to full resolution.
+
+    Every operation is symmetric about the centre of its maps.
+
+    Args:
+        down: for each level, finest first, the pixels that its convolutions lose along each axis,
+            and the factors of the pooling that follows.
+        bottom: the pixels lost at the coarsest level.
+        up: for each enlargement, coarsest first, its factors, and the pixels lost after it.
+    """
     margin, step, smallest = [], [], []
-    for axis in axes:
-        factors = [p[axis] for p in pooling]
-        losses = [2 * (k[axis] - 1) for k in kernels]  # lost by a pair of convolutions, in px there
-        # Going up from the coarsest level: the smallest even-sized feature maps that fit.
-        total = prod(factors)
-        scale, lost = 1, 0
-        for level, loss in enumerate(losses):
-            on_both_ways = 1 if level == len(factors) else 2
-            lost += on_both_ways * loss * scale
-            if level < len(factors):
-                scale *= factors[level]
-        coarsest_output = 1
-        while True:
-            size = coarsest_output + losses[-1]
-            for factor, loss in zip(reversed(factors), reversed(losses[:-1]), strict=True):
-                size = size * factor + loss
-            if size > lost:
-                break
-            coarsest_output += 1
-        if lost % 2:
-            raise ValueError("kernels must be odd")
-        margin.append(lost // 2)
-        step.append(total)
+    for axis, loss_below in enumerate(bottom):
+        coarsest = 0
+        output = 0
+        while output < 1:  # the fewest pixels of the coarsest maps that leave one pixel at the end
+            coarsest += 1
+            output = coarsest
+            for factors, losses in up:
+                output = output * factors[axis] - losses[axis]
+        size = coarsest + loss_below
+        for losses, factors in reversed(down):
+            size = size * factors[axis] + losses[axis]
+        if (size - output) % 2:
+            raise ValueError("a network that loses an odd number of pixels has no centre")
+        margin.append((size - output) // 2)
+        step.append(prod(factors[axis] for _, factors in down))
         smallest.append(size)
     return Footprint(tuple(margin), tuple(step), tuple(smallest))
 

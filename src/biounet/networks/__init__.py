@@ -2,8 +2,15 @@
 
 from torch import nn
 
-from biounet.config import NetworkSettings
+from biounet.network_settings import (
+    FCNSettings,
+    NetworkSettings,
+    SlidingWindowSettings,
+    UNetSettings,
+)
 from biounet.networks.convolution import fold
+from biounet.networks.fcn import FCN
+from biounet.networks.sliding_window import SlidingWindow
 from biounet.networks.unet import UNet
 
 __all__ = ["build_network", "fold"]
@@ -11,4 +18,10 @@ __all__ = ["build_network", "fold"]
 
 def build_network(settings: NetworkSettings) -> nn.Module:
     """An untrained network; initial weights come from torch's global random state."""
-    return UNet(settings)
+    match settings:
+        case UNetSettings():
+            return UNet(settings)
+        case SlidingWindowSettings():
+            return SlidingWindow(settings)
+        case FCNSettings():
+            return FCN(settings)

@@ -40,10 +40,10 @@ class Convolution(nn.Module):
             return self.weight
         return standardise(self.weight, self.gain, filter_axis=0)
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """Convolve (N, C, …)."""
+    def forward(self, maps: Tensor, dilation: int = 1) -> Tensor:
+        """Convolve (N, C, …); with a dilation, as if on every `dilation`-th pixel alone."""
         convolve = functional.conv2d if maps.ndim == 4 else functional.conv3d
-        return convolve(maps, self.plain_weight(), self.bias)
+        return convolve(maps, self.plain_weight(), self.bias, dilation=dilation)
 
 
 class UpConvolution(nn.Module):

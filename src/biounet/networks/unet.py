@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from biounet.config import UNetSettings
 from biounet.geometry import Shape
+from biounet.network_settings import UNetSettings
 from biounet.networks.convolution import Convolution, UpConvolution, crop, max_pool
 
 
