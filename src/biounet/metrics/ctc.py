@@ -1,0 +1,184 @@
+"""SEG and DET of the Cell Tracking Challenge, as its official software defines them.
+
+A result object is the match of a truth object when it covers more than half of it. So a truth
+object has one match at most, and a result object may match several truth objects.
+
+Sources: Maška et al. 2014, doi:10.1093/bioinformatics/btu080 (SEG); Matula et al. 2015,
+doi:10.1371/journal.pone.0144959 (DET: AOGM-D, normalised). TRA stands in `tracking.py`.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from biounet.errors import InputError
+from biounet.metrics.contingency import Labels, contingency
+from biounet.metrics.warning import MetricWarning
+
+Frames = Iterable[tuple[int, Labels]]
+"""Frame numbers, ascending, with the labels of each: (Y, X) or (Z, Y, X), 0 = background."""
+
+COST_OF_SPLIT, COST_OF_MISS, COST_OF_EXTRA = 5.0, 10.0, 1.0
+"""What it costs to mend a wrong vertex of the tracking graph (Matula 2015, table 2)."""
+
+
+@dataclass(frozen=True)
+class ObjectMatch:
+    """A truth object and the result object that covers more than half of it."""
+
+    truth: int
+    result: int
+    iou: float
+
+
+@dataclass(frozen=True)
+class FrameMatch:
+    """The objects of one frame: those of truth and result, and which match."""
+
+    frame: int
+    truth: tuple[int, ...]
+    result: tuple[int, ...]
+    matches: tuple[ObjectMatch, ...]
+
+    @property
+    def n_splits(self) -> int:
+        """NS: cuts that part result objects matched by several truth objects."""
+        return len(self.matches) - len({match.result for match in self.matches})
+
+    @property
+    def n_missed(self) -> int:
+        """FN: truth objects without a match."""
+        return len(self.truth) - len(self.matches)
+
+    @property
+    def n_extra(self) -> int:
+        """FP: result objects that match nothing."""
+        return len(self.result) - len({match.result for match in self.matches})
+
+    @property
+    def cost(self) -> float:
+        """AOGM-D: what it costs to mend the detections."""
+        return (
+            COST_OF_SPLIT * self.n_splits
+            + COST_OF_MISS * self.n_missed
+            + COST_OF_EXTRA * self.n_extra
+        )
+
+    def unique_matches(self) -> dict[int, int]:
+        """Result label to truth label, of result objects that match exactly one."""
+        n = Counter(match.result for match in self.matches)
+        return {match.result: match.truth for match in self.matches if n[match.result] == 1}
+
+
+def match_frame(frame: int, truth: Labels, result: Labels) -> FrameMatch:
+    """Match the objects of one frame.
+
+    Args:
+        frame: its number.
+        truth: integer labels, 0 = background, (Y, X) or (Z, Y, X). Cells that nobody annotated
+            may be missing: SEG looks at the annotated ones only.
+        result: the same shape.
+
+    Raises:
+        InputError: shapes differ, or labels are not integers >= 0.
+    """
+    table = contingency(result, truth)
+    pairs = table.objects()
+    matched = pairs.fills_truth
+    return FrameMatch(
+        frame,
+        truth=tuple(table.truth_labels[table.truth_labels != 0].tolist()),
+        result=tuple(table.prediction_labels[table.prediction_labels != 0].tolist()),
+        matches=tuple(
+            ObjectMatch(*match)
+            for match in zip(
+                pairs.truth[matched].tolist(),
+                pairs.prediction[matched].tolist(),
+                pairs.iou[matched].tolist(),
+                strict=True,
+            )
+        ),
+    )
+
+
+def match_frames(truth: Frames, result: Frames) -> Iterator[FrameMatch]:
+    """Match a sequence frame by frame; only one frame of each is held at a time.
+
+    Frames of the result that the truth lacks are passed over (gold truth covers a few only).
+
+    Raises:
+        InputError: frame numbers do not ascend, or as in `match_frame`.
+
+    Warns:
+        MetricWarning: the result lacks a frame; it then counts as one without objects.
+    """
+    results = _ascending(result, "result")
+    number, labels = next(results, (None, None))
+    for frame, truth_labels in _ascending(truth, "truth"):
+        while number is not None and number < frame:
+            number, labels = next(results, (None, None))
+        if number == frame and labels is not None:
+            yield match_frame(frame, truth_labels, labels)
+        else:
+            warnings.warn(
+                f"the result lacks frame {frame}: it counts as a frame without objects",
+                MetricWarning,
+                stacklevel=2,
+            )
+            yield match_frame(frame, truth_labels, np.zeros(truth_labels.shape, np.uint8))
+
+
+def seg_score(matches: Iterable[FrameMatch]) -> float:
+    """SEG: the mean IoU of truth objects with their match, 0 for those without.
+
+    Args:
+        matches: of the frames that have segmentation truth (`SEG/man_seg….tif`); a single one
+            gives the SEG of that frame.
+
+    Returns:
+        0..1; 0, with a MetricWarning, if there is no truth object.
+    """
+    matches = tuple(matches)
+    n_truth = sum(len(match.truth) for match in matches)
+    if n_truth == 0:
+        _warn_of_empty_truth("SEG is 0 by definition")
+        return 0.0
+    return sum(m.iou for match in matches for m in match.matches) / n_truth
+
+
+def det_score(matches: Iterable[FrameMatch]) -> float:
+    """DET = 1 - min(AOGM-D, AOGM-D0) / AOGM-D0, where AOGM-D0 is the cost of an empty result.
+
+    Args:
+        matches: of the frames that have detection truth (`TRA/man_track….tif`); a single one
+            gives the DET of that frame.
+
+    Returns:
+        0..1; NaN, with a MetricWarning, if there is no truth object.
+    """
+    matches = tuple(matches)
+    from_nothing = COST_OF_MISS * sum(len(match.truth) for match in matches)
+    if from_nothing == 0:
+        _warn_of_empty_truth("DET is not defined")
+        return float("nan")
+    return 1 - min(sum(match.cost for match in matches), from_nothing) / from_nothing
+
+
+def _warn_of_empty_truth(consequence: str) -> None:
+    warnings.warn(f"the truth has no object: {consequence}", MetricWarning, stacklevel=3)
+
+
+def _ascending(frames: Frames, name: str) -> Iterator[tuple[int, Labels]]:
+    last = None
+    for frame, labels in frames:
+        if last is not None and frame <= last:
+            raise InputError(
+                f"frame {frame} after frame {last} in the {name}",
+                "frame numbers that ascend",
+                "sort the files by their number",
+            )
+        last = frame
+        yield frame, labels
