@@ -203,9 +203,18 @@ def plan_tiles(image_shape: Sequence[int], footprint: Footprint, input_shape: Sh
 
     Along each axis the tile shrinks to the smallest one that needs no more tiles, so that little
     is computed outside the image.
+
+    Raises:
+        InputError: where the image is empty, or the tile is not legal or too small to advance.
     """
     if any(n < 1 for n in image_shape):
         raise InputError(f"an image of shape {tuple(image_shape)}", "a pixel at least", "check it")
+    output_shape = footprint.output_shape(input_shape)
+    if any(
+        output < min(size, step)
+        for size, output, step in zip(image_shape, output_shape, footprint.step, strict=True)
+    ):
+        footprint.round_down(input_shape)  # refuses what cannot advance by a step
     per_axis = [
         _plan_axis(size, m, step, smallest, n)
         for size, m, step, smallest, n in zip(

@@ -34,7 +34,7 @@ from biounet.errors import InputError
 from biounet.network_settings import SlidingWindowSettings
 from biounet.networks.convolution import Convolution, max_pool
 
-WINDOWS_AT_ONCE = 256
+WINDOWS_AT_ONCE = 32
 """Windows that run together patch by patch: bounds the memory, changes no number."""
 
 
