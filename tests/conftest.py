@@ -1,8 +1,11 @@
 """Shared fixtures: the folder of real images, when this checkout has one beside it."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")  # before torch is imported
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -24,7 +24,7 @@ PAPER = unet_footprint(((2, 2),) * 4, ((3, 3),) * 5)
 
 
 def test_the_papers_network_loses_92_px_a_side() -> None:
-    assert PAPER == Footprint(margin=(92, 92), step=(16, 16), smallest=(188, 188))
+    assert (PAPER.margin, PAPER.step, PAPER.smallest) == ((92, 92), (16, 16), (188, 188))
     assert PAPER.output_shape((572, 572)) == (388, 388)
     assert PAPER.smallest_tile == (204, 204)
     legal = [n for n in range(1, 240) if PAPER.is_legal((n, 572))]
