@@ -1,13 +1,16 @@
 """Files to arrays and back, and folders to a data set."""
 
 from biounet.images.arrays import dataset_from_arrays
+from biounet.images.atomic import written_whole
 from biounet.images.dataset import Annotated, DataSet, Item, read_item
 from biounet.images.image import Header, Image, as_image
 from biounet.images.labels import LabelKind
 from biounet.images.layouts import find_dataset
+from biounet.images.ome_zarr_writing import blocks, create_ome_zarr, write_pyramid
 from biounet.images.reading import image_stem, image_suffix, read_header, read_image
 from biounet.images.regions import Pixels, read_region
 from biounet.images.statistics import IntensityStatistics, intensity_statistics
+from biounet.images.writing import write_image
 
 __all__ = [
     "Annotated",
@@ -19,6 +22,8 @@ __all__ = [
     "LabelKind",
     "Pixels",
     "as_image",
+    "blocks",
+    "create_ome_zarr",
     "dataset_from_arrays",
     "find_dataset",
     "image_stem",
@@ -28,4 +33,7 @@ __all__ = [
     "read_image",
     "read_item",
     "read_region",
+    "write_image",
+    "write_pyramid",
+    "written_whole",
 ]

@@ -11,6 +11,25 @@ from biounet.images.regions import Pixels
 
 AXES = "TCZYX"
 
+UM_PER_UNIT = {
+    "angstrom": 1e-4,
+    "nm": 1e-3,
+    "nanometer": 1e-3,
+    "um": 1.0,
+    "\u00b5m": 1.0,  # micro sign
+    "\u03bcm": 1.0,  # Greek mu
+    "micron": 1.0,
+    "microns": 1.0,
+    "micrometer": 1.0,
+    "mm": 1e3,
+    "millimeter": 1e3,
+    "cm": 1e4,
+    "centimeter": 1e4,
+    "m": 1e6,
+    "meter": 1e6,
+}
+"""Micrometres per unit of length, by the names that ImageJ, OME-TIFF and OME-Zarr use."""
+
 
 @dataclass(frozen=True)
 class Header:
@@ -62,7 +81,7 @@ def check_axes(axes: str | None, n_axes: int, what: str) -> str:
         raise InputError(
             f"{n_axes} axes without names in {what}",
             "2 axes (Y, X) or 3 (pages, Y, X)",
-            f"name them, for example axes={AXES[-n_axes:] if n_axes > 3 else 'YX'!r}",
+            "name them, for example 'CZYX'",
         )
     named = axes.upper()
     wrong = set(named) - set(AXES)

@@ -9,7 +9,7 @@ from biounet.images.cell_tracking import Truth, find_sequences, pairs_of_sequenc
 from biounet.images.dataset import DataSet, Source, SpatialAxes
 from biounet.images.labels import LabelKind
 from biounet.images.matching import has_label_name, list_images, match_by_name
-from biounet.images.reading import image_suffix
+from biounet.images.reading import is_image
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "raw", "input", "inputs")
 LABEL_FOLDERS = (
@@ -92,7 +92,7 @@ def _find(
 def _has_layout(folder: Path) -> bool:
     if find_sequences(folder) or any(_child(folder, names) for names in (LABEL_FOLDERS,)):
         return True
-    return any(image_suffix(p) and has_label_name(p) for p in folder.iterdir())
+    return any(is_image(p) and has_label_name(p) for p in folder.iterdir())
 
 
 def _named_like_labels(path: Path) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from biounet.errors import InputError
-from biounet.images.reading import IMAGE_SUFFIXES, image_stem, image_suffix
+from biounet.images.reading import image_stem, is_image
 
 _LABEL_ENDING = re.compile(
     r"[_\-. ](cp_masks?|masks?|labels?|labelled|gt|groundtruth|ground_truth|seg|segmentation|"
@@ -28,7 +28,7 @@ def list_images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"no folder {folder}", "a folder of images", "check the path")
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    images = [path for path in entries if image_suffix(path) is not None]
+    images = [path for path in entries if is_image(path)]
     if images:
         return images
     others = sorted({path.suffix or path.name for path in entries if path.is_file()})
@@ -39,7 +39,7 @@ def list_images(folder: Path) -> list[Path]:
             "save the images as TIFF (in Fiji: File > Save As > Tiff)",
         )
     raise InputError(
-        f"an empty folder: {folder}", "images in it", f"put {', '.join(IMAGE_SUFFIXES)} files there"
+        f"an empty folder: {folder}", "images in it", "put TIFF, PNG or JPEG files there"
     )
 
 

@@ -1,0 +1,69 @@
+"""Write a file or folder under another name, and give it its own when it is whole."""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from biounet.errors import InputError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A temporary name in the folder of `path`, renamed to `path` when the block ends well.
+
+    The suffix is kept. What stood at `path` is replaced in one step (a folder: in two). When the
+    block fails, nothing is left behind.
+
+    Raises InputError in place of an OSError: disk full, read-only or missing folder.
+    """
+    temporary = path.with_name(f".tmp-{secrets.token_hex(4)}-{path.name}")
+    try:
+        yield temporary
+        if path.is_dir():
+            old = path.with_name(f".tmp-{secrets.token_hex(4)}-{path.name}")
+            path.rename(old)
+            temporary.rename(path)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, path)  # noqa: PTH105 (the one call that replaces on Windows too)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            if temporary.is_dir():
+                shutil.rmtree(temporary)
+            else:
+                temporary.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> InputError:
+    """The error for a file that the system would not write."""
+    if error.errno in _READ_ONLY:
+        return InputError(
+            f"a folder that may not be written to: {path.parent}",
+            "a place for the output",
+            "choose another folder, or change its permissions",
+        )
+    # numpy's tofile raises an OSError without a number when the disk takes less than it was given
+    if error.errno in _FULL or (error.errno is None and "requested" in str(error)):
+        return InputError(
+            f"no space left on the disk while writing {path}",
+            "room for the output",
+            "free some space, or choose another disk",
+        )
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return InputError(
+            f"no folder {path.parent} to write to", "a folder that exists", "make it first"
+        )
+    return InputError(
+        f"an error of the system while writing {path}: {error}",
+        "a file that can be written",
+        "check the disk and the name",
+    )
