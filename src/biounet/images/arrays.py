@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from biounet.errors import InputError
-from biounet.images.assembly import Pair, assemble
+from biounet.images.assembly import Found, assemble
 from biounet.images.dataset import DataSet, Source, SpatialAxes
 from biounet.images.labels import LabelKind
 from biounet.images.layouts import find_dataset
+from biounet.images.pages import Pair
 
 
 def dataset_from_arrays(
@@ -40,8 +41,8 @@ def dataset_from_arrays(
         )
     if not image_list:
         raise InputError("no images", "at least one annotated image", "give some")
-    pairs = [_pair(k, i, m) for k, (i, m) in enumerate(zip(image_list, label_list, strict=True))]
-    return assemble(pairs, "arrays", labels_are=labels_are, ignore_value=ignore_value, axes=axes)
+    pairs = tuple(_pair(k, *one) for k, one in enumerate(zip(image_list, label_list, strict=True)))
+    return assemble(Found(pairs, "arrays"), labels_are, ignore_value, axes)
 
 
 def _as_lists(

@@ -6,93 +6,112 @@ man_seg_000_005.tif); 01_GT/TRA/man_track000.tif (a marker for every cell); 01_S
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from biounet.errors import InputError
-from biounet.images.assembly import Pair
+from biounet.images.assembly import Found
 from biounet.images.dataset import Source
+from biounet.images.pages import Pair
 from biounet.images.reading import read_header
 
 Truth = Literal["gold", "silver", "gold+silver"]
 
-_FRAME = re.compile(r"t(\d+)\.tiff?$", re.IGNORECASE)
-_TRUTH = re.compile(r"man_(?:seg|track)_?(\d+)(?:_(\d+))?\.tiff?$", re.IGNORECASE)
+_FRAME = re.compile(r"t(\d+)\.tiff?", re.IGNORECASE)
+_OUTLINES = re.compile(r"man_seg_?(\d+)(?:_(\d+))?\.tiff?", re.IGNORECASE)
+_MARKERS = re.compile(r"man_track(\d+)\.tiff?", re.IGNORECASE)
+
+_TruthFile = tuple[int | None, Path]
+"""The slice that a label file is for (None: the whole frame), and the file."""
 
 
 def find_sequences(folder: Path) -> list[Path]:
     """The sequence folders ("01", "02") that `folder` is or holds; empty for other layouts."""
     if not folder.is_dir():
         return []
-    candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
-    return [path for path in candidates if _is_sequence(path)]
+    if _is_sequence(folder):
+        return [folder]
+    return sorted(path for path in folder.iterdir() if path.is_dir() and _is_sequence(path))
 
 
-def pairs_of_sequence(
-    sequence: Path, truth: Truth, *, parent: str = ""
-) -> tuple[list[Pair], list[str]]:
-    """The annotated frames of a sequence, and notes on what was found.
+def pairs_of_sequences(sequences: Sequence[Path], truth: Truth) -> Found:
+    """The annotated frames of sequences, by the truth asked for.
 
-    Raises InputError when the truth asked for is not there, or lacks its frame.
+    "gold+silver" takes silver truth where a frame has no gold one. Raises InputError when there
+    is none, or a label lacks its frame.
     """
+    pairs: list[Pair] = []
+    notes: list[str] = []
+    for sequence in sequences:
+        more, said = _pairs_of_sequence(sequence, truth)
+        pairs += more
+        notes += said
+    if not pairs:
+        names = ", ".join(sequence.name for sequence in sequences)
+        raise InputError(
+            f"no {truth} truth for the sequence {names} in {sequences[0].parent}",
+            f"files man_seg*.tif in {sequences[0].name}_{'ST' if truth == 'silver' else 'GT'}/SEG",
+            "ask for another truth (gold, silver, gold+silver), or add the files",
+        )
+    return Found(tuple(pairs), "Cell Tracking Challenge", tuple(notes), labels_are="instances")
+
+
+def _pairs_of_sequence(sequence: Path, truth: Truth) -> tuple[list[Pair], list[str]]:
     frames = _numbered(sequence, _FRAME)
     gold = _truth_files(sequence, "GT") if truth != "silver" else {}
     silver = _truth_files(sequence, "ST") if truth != "gold" else {}
-    markers = _numbered(sequence.with_name(sequence.name + "_GT") / "TRA", _TRUTH)
-    if not gold and not silver:
-        wanted = {"gold": "_GT/SEG", "silver": "_ST/SEG"}.get(truth, "_GT/SEG or _ST/SEG")
-        raise InputError(
-            f"no {truth} truth for the sequence {sequence}",
-            f"man_seg*.tif in {sequence.name}{wanted}",
-            "ask for the other truth (gold, silver), or add the files",
-        )
+    markers = _numbered(sequence.with_name(sequence.name + "_GT") / "TRA", _MARKERS)
+    markers = {number: path for number, path in markers.items() if number in gold}
     pairs = []
-    for number in sorted(gold.keys() | silver.keys()):
-        from_gold = number in gold
-        files = gold[number] if from_gold else silver[number]
+    for number, files in sorted({**silver, **gold}.items()):
         if number not in frames:
             raise InputError(
                 f"a label with no image: {files[0][1]}",
                 f"frame {number} in {sequence}",
                 "add the frame, or take the label out",
             )
-        image = frames[number]
-        axes = "ZYX" if len(read_header(image).shape) == 3 else None
-        whole = files[0][0] is None
-        marker = markers.get(number) if from_gold else None
-        pairs.append(
-            Pair(
-                name=f"{parent}{sequence.name}/{image.stem}",
-                images=(Source(image.name, image, axes=axes),),
-                labels=tuple(
-                    Source(path.name, path, axes=axes if whole else None) for _, path in files
-                ),
-                slices=None if whole else tuple(z for z, _ in files if z is not None),
-                markers=None if marker is None else Source(marker.name, marker, axes=axes),
-            )
-        )
-    n_gold = len(gold)
+        pairs.append(_pair(sequence, frames[number], files, markers.get(number)))
     notes = [
-        f"sequence {sequence.name}: {len(frames)} frames, {n_gold} with gold truth, "
-        f"{len(silver.keys() - gold.keys())} taken with silver truth"
+        f"sequence {sequence.name}: {len(frames)} frames, {len(gold)} taken with gold truth, "
+        f"{len(silver.keys() - gold.keys())} with silver truth"
     ]
-    if n_gold and any(number in markers for number in gold):
+    if markers:
         notes.append(
-            f"sequence {sequence.name}: cells with a marker but no outline count as not annotated"
-        )
-    elif n_gold:
-        notes.append(
-            f"sequence {sequence.name}: no markers for the gold frames, which count as fully "
+            f"sequence {sequence.name}: cells that have a marker but no outline count as not "
             "annotated"
         )
-    return [replace(pair) for pair in pairs], notes
+    elif gold:
+        notes.append(
+            f"sequence {sequence.name}: no markers for the gold frames, which count as annotated "
+            "all over"
+        )
+    return pairs, notes
+
+
+def _pair(sequence: Path, image: Path, files: Sequence[_TruthFile], marker: Path | None) -> Pair:
+    axes = "ZYX" if len(read_header(image).shape) == 3 else None
+    slices = tuple(z for z, _ in files if z is not None)
+    if slices and axes is None:
+        raise InputError(
+            f"a label for one slice of a flat image: {files[0][1]}",
+            f"a volume, or a label named man_seg{image.stem[1:]}.tif",
+            "rename the label",
+        )
+    return Pair(
+        name=f"{sequence.name}/{image.stem}",
+        images=(Source(image.name, image, axes=axes),),
+        labels=tuple(
+            Source(path.name, path, axes=axes if z is None else None) for z, path in files
+        ),
+        slices=slices or None,
+        markers=None if marker is None else Source(marker.name, marker, axes=axes),
+    )
 
 
 def _is_sequence(folder: Path) -> bool:
-    if not re.fullmatch(r"\d\d", folder.name) or not folder.is_dir():
-        return False
-    return any(folder.with_name(folder.name + ending).is_dir() for ending in ("_GT", "_ST"))
+    return re.fullmatch(r"\d\d", folder.name) is not None and any(
+        folder.with_name(f"{folder.name}_{kind}").is_dir() for kind in ("GT", "ST")
+    )
 
 
 def _numbered(folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
@@ -102,12 +121,12 @@ def _numbered(folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
     return {int(match.group(1)): path for match, path in matches if match}
 
 
-def _truth_files(sequence: Path, kind: str) -> dict[int, Sequence[tuple[int | None, Path]]]:
-    """By frame: one file for all of it, or one per annotated slice with its number."""
+def _truth_files(sequence: Path, kind: str) -> dict[int, list[_TruthFile]]:
+    """By frame: one file for all of it, or one per annotated slice."""
     folder = sequence.with_name(f"{sequence.name}_{kind}") / "SEG"
-    found: dict[int, list[tuple[int | None, Path]]] = {}
+    found: dict[int, list[_TruthFile]] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        match = _TRUTH.fullmatch(path.name)
+        match = _OUTLINES.fullmatch(path.name)
         if match:
             z = None if match.group(2) is None else int(match.group(2))
             found.setdefault(int(match.group(1)), []).append((z, path))
@@ -118,4 +137,4 @@ def _truth_files(sequence: Path, kind: str) -> dict[int, Sequence[tuple[int | No
                 "one or the other",
                 "take one of them out",
             )
-    return dict(found)
+    return found

@@ -9,8 +9,15 @@ from numpy.typing import NDArray
 
 from biounet.errors import InputError
 from biounet.images.image import Image
-from biounet.images.labels import LabelKind, LabelMeaning, as_integers, read_labels
+from biounet.images.labels import (
+    LabelKind,
+    LabelMeaning,
+    as_integers,
+    distinct_values,
+    read_labels,
+)
 from biounet.images.partial import annotated_by_markers
+from biounet.images.picture import JPEG_SUFFIXES
 from biounet.images.reading import read_image
 from biounet.images.regions import Pixels
 
@@ -120,6 +127,13 @@ def read_raw_labels(source: Source, spatial: str, ignore_value: int | None) -> N
                 "save the labels as a grey image of ids or classes",
             )
         raw = raw[:1]
+    is_jpeg = source.path is not None and source.path.suffix.lower() in JPEG_SUFFIXES
+    if is_jpeg and len(distinct_values(raw)) > 2:
+        raise InputError(
+            f"labels in a JPEG, which changes values at the edges: {source.path}",
+            "labels in a file that keeps them",
+            "save them as PNG or TIFF",
+        )
     return as_integers(raw[0], source.name, ignore_value)
 
 

@@ -33,9 +33,9 @@ UM_PER_UNIT = {
 
 @dataclass(frozen=True)
 class Header:
-    """Everything about an image file but its pixels."""
+    """Everything about an image but its pixels; `path` is None for an array in memory."""
 
-    path: Path
+    path: Path | None
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     axes: str

@@ -37,6 +37,7 @@ def create_ome_zarr(
     """Make an empty OME-Zarr 0.5 image with all levels of its pyramid; returns the largest.
 
     Fill it, then call `write_pyramid`. Levels halve Y and X, down to SMALLEST_LEVEL_PX.
+    `name` is the image's, where `path` is a temporary one.
     """
     import zarr
 
@@ -49,7 +50,9 @@ def create_ome_zarr(
         path,
         zarr_format=3,
         attributes={
-            "ome": _metadata(path.name, np.dtype(dtype), axes, shapes, pixel_size_um, channel_names)
+            "ome": _metadata(
+                name or path.name, np.dtype(dtype), axes, shapes, pixel_size_um, channel_names
+            )
         },
     )
     for level, level_shape in enumerate(shapes):

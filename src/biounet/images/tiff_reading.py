@@ -95,6 +95,8 @@ def _header(tiff: tifffile.TiffFile, path: Path, axes: str | None) -> Header:
     _check_colours(tiff, series.keyframe, path)
     _check_end(tiff, series, path)
     found = "".join("?" if a in "QI" else "C" if a == "S" else a for a in series.axes)
+    if tiff.is_imagej and found == "ZYX" and "spacing" not in (tiff.imagej_metadata or {}):
+        found = "?YX"  # ImageJ calls the pages of any stack slices
     if axes is None and found != "?YX":
         if set(found) - set("TCZYX") or len(set(found)) != len(found):
             raise InputError(
