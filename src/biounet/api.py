@@ -1,0 +1,180 @@
+"""What people call: `train`, `load`, and `Model` with `predict`, `segment` and `save`."""
+
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biounet.config import merged
+from biounet.errors import InputError
+from biounet.images.arrays import dataset_from_arrays
+from biounet.images.dataset import DataSet
+from biounet.images.image import Image, as_image
+from biounet.images.labels import LabelKind
+from biounet.images.reading import read_image
+from biounet.learning.run_folder import Record, open_run
+from biounet.learning.training import Request
+from biounet.learning.training import train as train_run
+from biounet.model import ModelFile, read_model, write_model
+from biounet.prediction.instances import label_objects
+from biounet.prediction.planes import iterate_planes, planes_of
+from biounet.prediction.predictor import Predictor, make_predictor, predict_plane
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network, ready to use.
+
+    Attributes:
+        file: everything that its model file holds.
+        predictor: the network on the device it runs on.
+    """
+
+    file: ModelFile
+    predictor: Predictor
+
+    def predict(self, image: Any, *, axes: str | None = None) -> NDArray[np.float32]:
+        """Probabilities of every class, float32 in 0..1.
+
+        Args:
+            image: (Y, X), or (Z, Y, X) for a 3-D model; with channels first or last if the model
+                has several; an array, a lazy array (zarr, dask) or a path. Further axes are series.
+            axes: the names of its axes, such as "TCYX", where they are not plain.
+
+        Returns:
+            (classes, Y, X) or (classes, Z, Y, X), the series axes in front.
+
+        Raises:
+            InputError: the image does not fit the model.
+        """
+        network = self.file.settings.network
+        opened = open_image(image, axes, network.channels)
+        _, sizes = planes_of(opened, network.dimensions, network.channels)
+        planes = [
+            predict_plane(self.predictor, plane)
+            for _, plane in iterate_planes(opened, network.dimensions, network.channels)
+        ]
+        return np.stack(planes).reshape(*sizes, *planes[0].shape)
+
+    def segment(self, image: Any, *, axes: str | None = None) -> NDArray[np.int32]:
+        """Labels, int32: 0 is background, every object has its own number.
+
+        Takes what `predict` takes; returns (Y, X) or (Z, Y, X), the series axes in front.
+        """
+        probabilities = self.predict(image, axes=axes)
+        n_axes = self.file.settings.network.dimensions + 1
+        series = probabilities.reshape(-1, *probabilities.shape[-n_axes:])
+        labels = [label_objects(p, self.file.settings.objects) for p in series]
+        leading = probabilities.shape[:-n_axes]
+        return np.stack(labels).reshape(*leading, *labels[0].shape)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model file (`.safetensors`)."""
+        write_model(self.file, Path(path))
+
+
+def open_image(image: Any, axes: str | None, n_channels: int) -> Image:
+    """An `Image` of a path or an array; three axes that fit the channels are channels."""
+    if isinstance(image, str | Path):
+        return read_image(image, axes)
+    shape = getattr(image, "shape", ())
+    if axes is None and n_channels > 1 and len(shape) == 3:
+        axes = "CYX" if shape[0] == n_channels else "YXC"
+    return as_image(image, axes)
+
+
+def load(
+    path: str | Path,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    tile: int | None = None,
+    average: str = "none",
+) -> Model:
+    """Read a model file, or the best model of a run folder.
+
+    Args:
+        path: a `.safetensors` file or a run folder.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        precision: `auto`, `float32`, `bfloat16` or `float16`.
+        tile: side of the input tile in px; None: chosen.
+        average: `none`, `d4` (the 8 symmetries) or `rotations:N`.
+    """
+    path = Path(path)
+    file = read_model(path / "best.safetensors" if path.is_dir() else path)
+    return Model(file, make_predictor(file, device, precision, tile, average))
+
+
+def train(
+    images: Any,
+    labels: Any = None,
+    *,
+    out: str | Path | None = None,
+    preset: Literal["fast", "paper"] = "fast",
+    minutes: float | None = None,
+    steps: int | None = None,
+    labels_are: LabelKind | None = None,
+    settings: dict[str, Any] | None = None,
+    start_from: str | Path | None = None,
+    device: str = "auto",
+    on_record: Callable[[Record], None] = lambda _: None,
+) -> Model:
+    """Train a network on annotated images.
+
+    Args:
+        images: a list of arrays or paths, a stack, or a folder; see `dataset_from_arrays`.
+        labels: the same of instance ids, masks or class maps.
+        out: a new run folder to keep; None: only the model is returned.
+        preset: `fast`, or `paper` for the 2015 recipe.
+        minutes: wall time; or
+        steps: a number of steps.
+        labels_are: `instances`, `mask` or `classes`; None: found by looking.
+        settings: any other settings, a tree of names as in `settings.yaml`.
+        start_from: a model file whose weights to begin with.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        on_record: called with every record of the log, and with every step.
+
+    Raises:
+        InputError: images and labels that do not fit together, or wrong settings.
+    """
+    dataset = dataset_from_arrays(images, labels, labels_are)
+    said = merged(settings or {}, {"training": _budget(minutes, steps)})
+    request = Request(
+        preset=preset,
+        said=said,
+        device=device,
+        start_from=None if start_from is None else read_model(Path(start_from)),
+        started=time.monotonic(),
+        command=shlex.join(sys.argv),
+    )
+    if out is not None:
+        return train_dataset(dataset, request, Path(out), False, on_record)
+    with tempfile.TemporaryDirectory(prefix="biounet-") as folder:
+        return train_dataset(dataset, request, Path(folder) / "run", False, on_record)
+
+
+def train_dataset(
+    dataset: DataSet,
+    request: Request,
+    out: Path,
+    resume: bool,
+    on_record: Callable[[Record], None],
+) -> Model:
+    """Train on a data set that was found; the best model."""
+    file = train_run(dataset, request, open_run(out, resume), on_record)
+    return Model(file, make_predictor(file, request.device, "auto", None, "none"))
+
+
+def _budget(minutes: float | None, steps: int | None) -> dict[str, float]:
+    if minutes is not None and steps is not None:
+        raise InputError("both minutes and steps", "one budget", "leave one out")
+    if minutes is not None:
+        return {"minutes": minutes}
+    return {} if steps is None else {"steps": steps}

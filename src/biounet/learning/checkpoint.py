@@ -1,0 +1,90 @@
+"""The checkpoint: everything that training needs to go on, in one safetensors file.
+
+Samples and drop-out are decided by the step number, so weights, optimiser state, averages and the
+step are all there is; no random state is stored.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from biounet.errors import InputError
+from biounet.learning.step import Learner
+from biounet.model import write_tensors
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run stands.
+
+    Attributes:
+        step: steps done.
+        used_s: seconds of the budget used, over all sittings.
+        best_score: the best validation score so far; None before the first.
+        finished: whether the run has come to its end.
+    """
+
+    step: int = 0
+    used_s: float = 0.0
+    best_score: float | None = None
+    finished: bool = False
+
+
+def write_checkpoint(learner: Learner, position: Position, path: Path) -> None:
+    """Write the state of a run; the file is either whole or the one before."""
+    tensors = {f"weight.{k}": v for k, v in learner.network.state_dict().items()}
+    for number, state in learner.optimiser.state_dict()["state"].items():
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimiser.{number}.{name}"] = value
+    for number, value in enumerate(learner.average or []):
+        tensors[f"average.{number}"] = value
+    metadata = {
+        "position": json.dumps(asdict(position)),
+        "scaler": json.dumps(learner.scaler.state_dict()),
+    }
+    write_tensors({k: v.cpu().contiguous() for k, v in tensors.items()}, metadata, path)
+
+
+def read_position(path: Path) -> Position:
+    """Where the run of a checkpoint stands; the start where there is no checkpoint."""
+    if not path.exists():
+        return Position()
+    with _opened(path) as file:
+        return Position(**json.loads(file.metadata()["position"]))
+
+
+def restore_checkpoint(learner: Learner, path: Path) -> Position:
+    """Put a learner back to where its run stood."""
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    learner.network.load_state_dict(_under("weight.", tensors))
+    optimiser = learner.optimiser.state_dict()
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, value in _under("optimiser.", tensors).items():
+        number, _, key = name.partition(".")
+        states.setdefault(int(number), {})[key] = value
+    learner.optimiser.load_state_dict({**optimiser, "state": states})
+    if learner.average is not None:
+        for number, value in enumerate(learner.average):
+            value.copy_(tensors[f"average.{number}"])
+    if learner.scaler.is_enabled():
+        learner.scaler.load_state_dict(json.loads(metadata["scaler"]))
+    return Position(**json.loads(metadata["position"]))
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _opened(path: Path) -> safe_open:
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path}, which is damaged ({error})", "a checkpoint", "start the run anew"
+        ) from None

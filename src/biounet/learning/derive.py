@@ -1,0 +1,189 @@
+"""What can be derived is derived, not asked: settings from the data and the machine.
+
+`derive_settings` returns the settings and the reason of each choice; whatever the user said
+(flags or YAML) wins over it.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from biounet.config import PRESETS, Settings, merged, validated_settings
+from biounet.images.dataset import Annotated, DataSet
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the data set is like.
+
+    Attributes:
+        shapes: of the images, (Y, X) or (Z, Y, X).
+        object_px: median diameter of the objects, in px; None where there are none.
+        smallest_object_px: area (or volume) that 98 % of the objects exceed.
+        touching: share of objects that touch another one.
+    """
+
+    n_channels: int
+    n_classes: int
+    labels_are: str
+    shapes: tuple[tuple[int, ...], ...]
+    pixel_size_um: tuple[float, ...] | None
+    object_px: float | None
+    smallest_object_px: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What there is to compute with."""
+
+    n_cores: int
+    memory_bytes: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A setting that was derived: its name in the settings, its value, and why."""
+
+    name: str
+    value: Any
+    why: str
+
+
+def look_at(dataset: DataSet, items: Sequence[Annotated]) -> Facts:
+    """The facts of a data set that was read."""
+    areas = np.concatenate(
+        [object_areas(i.labels) if dataset.labels_are == "instances" else [] for i in items]
+    )
+    dimensions = len(dataset.axes)
+    diameter = (
+        2 * (np.median(areas) / [np.pi, np.pi * 4 / 3][dimensions - 2]) ** (1 / dimensions)
+        if len(areas)
+        else None
+    )
+    return Facts(
+        n_channels=dataset.n_channels,
+        n_classes=dataset.n_classes,
+        labels_are=dataset.labels_are,
+        shapes=tuple(i.labels.shape for i in items),
+        pixel_size_um=items[0].pixel_size_um,
+        object_px=None if diameter is None else round(float(diameter), 1),
+        smallest_object_px=int(np.percentile(areas, 2)) if len(areas) else 0,
+    )
+
+
+def object_areas(labels: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Pixels of each object."""
+    areas = np.unique(labels[labels > 0], return_counts=True)[1]
+    return areas
+
+
+def this_machine(device: str) -> Machine:
+    """The cores and memory that this process may use."""
+    return Machine(
+        n_cores=len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1,
+        memory_bytes=psutil.virtual_memory().available,
+        device=device,
+    )
+
+
+def derive_settings(
+    facts: Facts, machine: Machine, preset: str, said: dict[str, Any]
+) -> tuple[Settings, tuple[Choice, ...]]:
+    """Complete settings: the preset, changed by what the data asks for, then by the user.
+
+    Args:
+        said: the user's own values, as a tree of names like the settings'; they win.
+    """
+    choices = [*_from_data(facts), *(_for_speed(facts, machine) if preset == "fast" else [])]
+    kind = said.get("network", {}).get("kind", "unet")
+    tree: dict[str, Any] = PRESETS[preset].model_dump()
+    if kind != "unet":
+        tree["network"] = {"kind": kind}
+        choices = [
+            c
+            for c in choices
+            if c.name.split(".")[-1] in ("channels", "classes", "dimensions")
+            or not c.name.startswith("network.")
+        ]
+    for choice in choices:
+        section, name = choice.name.split(".")
+        tree = merged(
+            tree,
+            {
+                section: {"kind": kind, name: choice.value}
+                if section == "network"
+                else {name: choice.value}
+            },
+        )
+    kept = tuple(
+        c for c in choices if c.name.split(".")[1] not in said.get(c.name.split(".")[0], {})
+    )
+    return validated_settings(merged(tree, said)), kept
+
+
+def _from_data(facts: Facts) -> list[Choice]:
+    dimensions = len(facts.shapes[0])
+    choices = [
+        Choice("network.dimensions", dimensions, f"images are {dimensions}-D"),
+        Choice("network.channels", facts.n_channels, "channels of the images"),
+        Choice("network.classes", facts.n_classes, f"the labels are {facts.labels_are}"),
+    ]
+    if facts.labels_are == "classes":
+        choices.append(Choice("objects.method", "classes", "the labels are classes"))
+    if facts.labels_are == "instances":
+        choices.append(
+            Choice(
+                "objects.minimum_size_px",
+                facts.smallest_object_px // 4,
+                f"98 % of the objects have more than {facts.smallest_object_px} px",
+            )
+        )
+    return choices
+
+
+def _for_speed(facts: Facts, machine: Machine) -> list[Choice]:
+    dimensions = len(facts.shapes[0])
+    side = int(np.median([min(shape[-2:]) for shape in facts.shapes]))
+    choices = []
+    depth, why = 4, "objects need the context of 92 px a side"
+    if dimensions == 3:
+        depth, why = 2, "volumes: the margin costs the third power"
+    elif side <= 128:
+        depth, why = 3, f"images of {side} px are no larger than the margin of depth 4"
+    elif facts.object_px is not None and facts.object_px < 40:
+        depth, why = 3, f"objects of {facts.object_px:.0f} px fit into a margin of 44 px"
+    choices.append(Choice("network.depth", depth, why))
+    if dimensions == 3:
+        factors, spacing = _anisotropic_pooling(facts.pixel_size_um, depth)
+        choices.append(Choice("network.pooling", factors, spacing))
+        choices.append(Choice("network.width", 16, "volumes: eight times less work than 32"))
+    elif machine.device == "cuda":
+        choices.append(Choice("network.width", 64, "a GPU has time for the paper's width"))
+    patch = min(side, 292) if dimensions == 2 else min(side, 60)
+    choices.append(
+        Choice("training.patch_px", patch, f"images are {side} px, larger patches mean fewer steps")
+    )
+    return choices
+
+
+def _anisotropic_pooling(
+    pixel_size_um: Sequence[float] | None, depth: int
+) -> tuple[tuple[tuple[int, ...], ...], str]:
+    """Pooling factors that bring voxels towards cubes: coarse axes are pooled later."""
+    if pixel_size_um is None:
+        return ((2, 2, 2),) * depth, "no voxel size is known: cubes are assumed"
+    size = np.array(pixel_size_um, float)
+    factors = []
+    for _ in range(depth):
+        pooled = np.where(size < 1.5 * size.min(), 2, 1)
+        factors.append(tuple(int(f) for f in pooled))
+        size = size * pooled
+    return tuple(factors), f"voxels are {' x '.join(f'{s:g}' for s in pixel_size_um)} um"

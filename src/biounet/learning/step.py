@@ -1,0 +1,102 @@
+"""One step of training: the network, its optimiser and its averaged weights."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from biounet.config import TrainingSettings
+from biounet.learning.loss import segmentation_loss
+from biounet.learning.sampling import Batch
+from biounet.prediction.engines import PRECISIONS, channels_last, channels_last_weights
+
+
+@dataclass
+class Learner:
+    """Everything that a step changes.
+
+    Attributes:
+        network: in training mode, on the device.
+        optimiser: over its parameters.
+        average: exponential averages of the parameters, or None.
+        scaler: keeps float16 gradients from vanishing; does nothing in other precisions.
+        dtype: the precision of the convolutions.
+    """
+
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    average: list[Tensor] | None
+    scaler: torch.amp.GradScaler
+    dtype: torch.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lies."""
+        return next(self.network.parameters()).device
+
+
+def make_learner(
+    network: nn.Module, settings: TrainingSettings, device: torch.device, precision: str
+) -> Learner:
+    """An optimiser, and weight averages if asked, for a network."""
+    network = channels_last_weights(network.to(device)).train()
+    filters = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]  # biases and gains do not decay
+    groups = [
+        {"params": filters, "weight_decay": settings.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    fused = device.type in ("cpu", "cuda")
+    optimiser: torch.optim.Optimizer
+    if settings.optimiser == "sgd":
+        optimiser = torch.optim.SGD(
+            groups, settings.learning_rate, momentum=settings.momentum, fused=fused
+        )
+    else:
+        optimiser = torch.optim.AdamW(
+            groups, settings.learning_rate, betas=(settings.momentum, 0.999), fused=fused
+        )
+    return Learner(
+        network=network,
+        optimiser=optimiser,
+        average=[p.detach().clone() for p in network.parameters()]
+        if settings.average_decay
+        else None,
+        scaler=torch.amp.GradScaler(device.type, enabled=precision == "float16"),
+        dtype=PRECISIONS[precision],
+    )
+
+
+def train_step(
+    learner: Learner, batch: Batch, rate: float, step: int, settings: TrainingSettings
+) -> float:
+    """One step down the gradient; returns the loss before it."""
+    for group in learner.optimiser.param_groups:
+        group["lr"] = rate
+    torch.manual_seed(settings.seed * 1_000_003 + step)  # drop-out, the same after a resume
+    image = channels_last(batch.image)
+    with torch.autocast(learner.device.type, learner.dtype, enabled=learner.dtype != torch.float32):
+        logits = learner.network(image)
+    loss = segmentation_loss(logits, batch.class_map, batch.weights)
+    learner.scaler.scale(loss).backward()
+    if settings.gradient_norm:
+        learner.scaler.unscale_(learner.optimiser)
+        nn.utils.clip_grad_norm_(learner.network.parameters(), settings.gradient_norm)
+    learner.scaler.step(learner.optimiser)
+    learner.scaler.update()
+    learner.optimiser.zero_grad()
+    if learner.average is not None:
+        # A short memory at first, so that the random start is forgotten.
+        decay = min(settings.average_decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            torch._foreach_lerp_(learner.average, list(learner.network.parameters()), 1 - decay)
+    return float(loss.detach())
+
+
+def trained_weights(learner: Learner) -> dict[str, Tensor]:
+    """A copy of the weights to keep: the averaged ones where there are any."""
+    state = {name: value.detach().clone() for name, value in learner.network.state_dict().items()}
+    if learner.average is not None:
+        names = (name for name, _ in learner.network.named_parameters())
+        state.update({n: a.clone() for n, a in zip(names, learner.average, strict=True)})
+    return {name: value.cpu().contiguous() for name, value in state.items()}

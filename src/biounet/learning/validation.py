@@ -1,0 +1,133 @@
+"""Scores on held-out images, by real overlap-tile prediction; and the labels' settings from them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biounet.config import ObjectSettings, Settings
+from biounet.geometry import plan_tiles
+from biounet.images.dataset import Annotated
+from biounet.images.statistics import intensity_statistics
+from biounet.metrics.matching import instance_scores, match_objects
+from biounet.metrics.overlap import confusion, overlap_scores
+from biounet.model import Intensity
+from biounet.prediction.engines import Engine
+from biounet.prediction.instances import label_objects
+from biounet.prediction.intensity import intensity_of
+from biounet.prediction.overlap_tile import predict_image
+
+IOU_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A validation score: its name, its value (0..1, larger is better), and what else was seen."""
+
+    name: str
+    value: float
+    details: dict[str, float]
+
+
+def predict_items(
+    items: Sequence[Annotated],
+    engine: Engine,
+    settings: Settings,
+    of_the_set: Intensity,
+    tile: int,
+) -> list[NDArray[np.float32]]:
+    """Probabilities (K, …) of each image, by overlap-tile prediction."""
+    footprint = settings.network.footprint
+    probabilities = []
+    for item in items:
+        axes = "C" + "ZYX"[-item.labels.ndim :]
+        own = settings.intensity.source == "image"
+        intensity = (
+            intensity_of(intensity_statistics(item.image, axes), settings.intensity)
+            if own
+            else of_the_set
+        )
+        limit = footprint.input_for((tile,) * item.labels.ndim)
+        plan = plan_tiles(item.labels.shape, footprint, limit)
+        probabilities.append(
+            predict_image(item.image, plan, intensity, engine, settings.network.classes)
+        )
+    return probabilities
+
+
+def score(
+    probabilities: Sequence[NDArray[np.float32]],
+    items: Sequence[Annotated],
+    labels_are: str,
+    objects: ObjectSettings,
+) -> Score:
+    """Instances: mean average precision over IoU thresholds 0.5 to 0.9. Else: mean IoU."""
+    if labels_are == "instances":
+        matchings = [
+            match_objects(label_objects(p, objects), i.labels, _ignored(i), IOU_THRESHOLDS)
+            for p, i in zip(probabilities, items, strict=True)
+        ]
+        pooled = instance_scores(matchings, IOU_THRESHOLDS).pooled
+        mean_ap = float(np.mean([s.ap for s in pooled]))
+        return Score("AP", mean_ap, {"AP50": pooled[0].ap, "F1_50": pooled[0].f1})
+    n_classes = probabilities[0].shape[0]
+    table = np.sum(
+        [
+            confusion(_class_map(p, objects), i.labels, n_classes, _ignored(i))
+            for p, i in zip(probabilities, items, strict=True)
+        ],
+        axis=0,
+    )
+    overlap = overlap_scores(table)
+    return Score("IoU", overlap.mean_iou, {"Dice": overlap.mean_dice})
+
+
+def _class_map(probabilities: NDArray[np.float32], objects: ObjectSettings) -> NDArray[np.int32]:
+    if objects.method == "classes":
+        return np.argmax(probabilities, axis=0).astype(np.int32)
+    return (1 - probabilities[0] > objects.threshold).astype(np.int32)
+
+
+def _ignored(item: Annotated) -> NDArray[np.bool_] | None:
+    return None if item.annotated is None else ~item.annotated
+
+
+def tune_objects(
+    probabilities: Sequence[NDArray[np.float32]],
+    items: Sequence[Annotated],
+    labels_are: str,
+    objects: ObjectSettings,
+    out_of_time: Callable[[], bool],
+) -> ObjectSettings:
+    """The settings, near the given ones, that score best on the validation images.
+
+    One setting after the other is tried: threshold, growth, then seeds.
+
+    Args:
+        out_of_time: asked before each trial.
+    """
+    if labels_are == "classes":
+        return objects
+    trials: list[tuple[str, Sequence[object]]] = [
+        ("threshold", (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
+        ("grow_px", (0, 1, 2)),
+        ("method", ("components", "watershed")),
+        ("seed_threshold", (0.7, 0.8, 0.9, 0.95)),
+        ("threshold", (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
+        ("grow_px", (0, 1, 2)),
+    ]
+    if labels_are == "mask":
+        trials = trials[:1]
+    best, best_value = objects, score(probabilities, items, labels_are, objects).value
+    for name, values in trials:
+        if name == "seed_threshold" and best.method != "watershed":
+            continue
+        for value in values:
+            trial = best.model_copy(update={name: value})
+            if trial == best or out_of_time():
+                continue
+            reached = score(probabilities, items, labels_are, trial).value
+            if reached > best_value + 1e-4:
+                best, best_value = trial, reached
+    return best

@@ -1,0 +1,152 @@
+"""The model file, only that: weights, settings and provenance in one `.safetensors`.
+
+Nothing else is needed to predict, nothing in it is executed. The metadata of the file holds one
+JSON text under the key `biounet`.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from biounet.config import Settings, validated_settings
+from biounet.errors import InputError
+from biounet.networks import build_network
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """Grey values to network input: (value - offset) / scale, one of each a channel."""
+
+    offset: tuple[float, ...]
+    scale: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What a model file holds.
+
+    Attributes:
+        settings: every setting of the run, derived ones included.
+        weights: the network's state, as `build_network(settings.network)` names it.
+        class_names: one a class, background first.
+        intensity: of the training set; used where `settings.intensity.source` says so.
+        provenance: data hashes, versions, seed, scores: plain JSON values.
+    """
+
+    settings: Settings
+    weights: dict[str, Tensor]
+    class_names: tuple[str, ...]
+    intensity: Intensity
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def write_model(model: ModelFile, path: Path) -> None:
+    """Write a model file: under a temporary name, then renamed."""
+    header = {
+        "format_version": FORMAT_VERSION,
+        "settings": model.settings.model_dump(mode="json"),
+        "class_names": list(model.class_names),
+        "intensity": {"offset": model.intensity.offset, "scale": model.intensity.scale},
+        "provenance": model.provenance,
+    }
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.weights.items()}
+    write_tensors(weights, {"biounet": json.dumps(header)}, path)
+
+
+def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> None:
+    """Write a safetensors file that is either whole or not there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".tmp-", suffix=path.name, dir=path.parent)
+        os.close(handle)
+        try:
+            save_file(tensors, temporary, metadata)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                Path(temporary).unlink()
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{path} cannot be written ({error})", "a folder with room to write in", "choose one"
+        ) from None
+
+
+def read_model(path: Path) -> ModelFile:
+    """Read a model file.
+
+    Raises:
+        InputError: no such file, truncated, not a model of ours, made by a newer version, or
+            tensors that do not fit the settings.
+    """
+    if not path.is_file():
+        raise InputError(f"no file {path}", "a model file", "check the path")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get("biounet")
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path}, which is damaged or no safetensors file ({error})",
+            "a model file",
+            "copy or train it again",
+        ) from None
+    if text is None:
+        raise InputError(f"{path} without biounet's settings", "a biounet model", "check the path")
+    header = json.loads(text)
+    if header.get("format_version", 0) > FORMAT_VERSION:
+        raise InputError(
+            f"{path} of format {header['format_version']}",
+            f"format {FORMAT_VERSION} or older",
+            "update biounet",
+        )
+    settings = validated_settings(header["settings"])
+    _check_tensors(path, weights, settings)
+    return ModelFile(
+        settings=settings,
+        weights=weights,
+        class_names=tuple(header["class_names"]),
+        intensity=Intensity(
+            tuple(header["intensity"]["offset"]), tuple(header["intensity"]["scale"])
+        ),
+        provenance=header["provenance"],
+    )
+
+
+def _check_tensors(path: Path, weights: dict[str, Tensor], settings: Settings) -> None:
+    with torch.device("meta"):
+        expected = build_network(settings.network).state_dict()
+    wrong = sorted(
+        name
+        for name in expected.keys() | weights.keys()
+        if name not in expected
+        or name not in weights
+        or expected[name].shape != weights[name].shape
+    )
+    if wrong:
+        raise InputError(
+            f"{path}, whose tensors do not fit its settings ({wrong[0]} and {len(wrong) - 1} more)",
+            "the tensors of the network that its settings describe",
+            "copy or train it again",
+        )
+
+
+def network_of(model: ModelFile) -> nn.Module:
+    """The trained network of a model file, in evaluation mode."""
+    with torch.device("meta"):
+        network = build_network(model.settings.network)
+    network.load_state_dict(
+        {name: value.clone() for name, value in model.weights.items()}, assign=True
+    )
+    return network.eval()

@@ -1,0 +1,78 @@
+"""Engines: what turns normalised tiles into probabilities. One small interface, a function."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from biounet.networks import fold
+
+Engine = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""(N, C, …) float32 input tiles, normalised -> (N, K, …) float32 probabilities."""
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def torch_engine(network: nn.Module, device: torch.device, precision: str) -> Engine:
+    """PyTorch, channels last, with standardised filters folded into plain ones.
+
+    The network is changed in place: give a copy of one that is still trained.
+    """
+    dtype = PRECISIONS[precision]
+    folded = fold(network).eval().to(device)
+
+    def engine(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        with (
+            torch.inference_mode(),
+            torch.autocast(device.type, dtype, enabled=dtype != torch.float32),
+        ):
+            batch = channels_last(torch.from_numpy(tiles).to(device))
+            probabilities = folded(batch).float().softmax(1)
+        return np.asarray(probabilities.cpu().numpy(), np.float32)
+
+    channels_last_weights(folded)
+    return engine
+
+
+def channels_last(maps: torch.Tensor) -> torch.Tensor:
+    """Feature maps in the memory layout that convolutions run fastest in."""
+    layout = torch.channels_last if maps.ndim == 4 else torch.channels_last_3d
+    return maps.contiguous(memory_format=layout)
+
+
+def channels_last_weights(network: nn.Module) -> nn.Module:
+    """Lay the weights out to match, in place."""
+    for parameter in network.parameters():
+        if parameter.ndim in (4, 5):
+            parameter.data = channels_last(parameter.data)
+    return network
+
+
+def has_native_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 itself (AVX-512 BF16 or AMX)."""
+    capability = torch.cpu.get_capabilities()
+    return bool(capability.get("avx512_bf16") or capability.get("amx_bf16"))
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device of a name; "auto": a GPU where there is one."""
+    if wanted != "auto":
+        return torch.device(wanted)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """The precision of a name; "auto": bfloat16 where the device computes it natively."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    if device.type == "cpu" and has_native_bfloat16():
+        return "bfloat16"
+    return "float32"

@@ -1,0 +1,72 @@
+"""The overlap-tile strategy (Fig. 2 of the paper): images of any size, without seams.
+
+Each tile is read with the margin that valid convolutions lose, mirrored where it leaves the
+image; each output pixel is computed from its full context and written once. The numbers do not
+depend on the tiling (`geometry.plan_tiles` keeps every tile on the network's grid).
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biounet.geometry import Tile, TilePlan
+from biounet.images.regions import Pixels, read_region
+from biounet.model import Intensity
+from biounet.prediction.engines import Engine
+
+
+def predict_tile(
+    source: Pixels, tile: Tile, intensity: Intensity, engine: Engine
+) -> NDArray[np.float32]:
+    """The probabilities (K, …) of the pixels that one tile writes."""
+    grey = read_region(source, tile.read_start, tile.read_stop)
+    probabilities = engine(normalise(grey, intensity)[None])[0]
+    written = tuple(slice(0, b - a) for a, b in zip(tile.write_start, tile.write_stop, strict=True))
+    return probabilities[(slice(None), *written)]
+
+
+def predict_tiles(
+    source: Pixels, plan: TilePlan, intensity: Intensity, engine: Engine
+) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
+    """Each tile of the plan with its probabilities, in order."""
+    for tile in plan:
+        yield tile, predict_tile(source, tile, intensity, engine)
+
+
+def predict_image(
+    source: Pixels,
+    plan: TilePlan,
+    intensity: Intensity,
+    engine: Engine,
+    n_classes: int,
+    on_tile: Callable[[], None] = lambda: None,
+) -> NDArray[np.float32]:
+    """Probabilities of a whole image, (K, …) float32 in 0..1.
+
+    Args:
+        source: (C, …) of any number type; lazy arrays are read tile by tile.
+        plan: how to cut it, from `geometry.plan_tiles`.
+        intensity: offset and scale of each channel.
+        engine: the network.
+        n_classes: K.
+        on_tile: called after each tile.
+    """
+    result = np.empty((n_classes, *plan.image_shape), np.float32)
+    for tile, probabilities in predict_tiles(source, plan, intensity, engine):
+        result[(slice(None), *written_slices(tile))] = probabilities
+        on_tile()
+    return result
+
+
+def written_slices(tile: Tile) -> tuple[slice, ...]:
+    """The pixels of the image that a tile writes."""
+    return tuple(slice(a, b) for a, b in zip(tile.write_start, tile.write_stop, strict=True))
+
+
+def normalise(grey: NDArray[np.generic], intensity: Intensity) -> NDArray[np.float32]:
+    """(value - offset) / scale of each channel of (C, …), float32."""
+    shape = (-1,) + (1,) * (grey.ndim - 1)
+    offset = np.array(intensity.offset, np.float32).reshape(shape)
+    scale = np.array(intensity.scale, np.float32).reshape(shape)
+    return (grey.astype(np.float32) - offset) / scale

@@ -1,0 +1,106 @@
+"""A model made ready: engine, precision, tile and averaging, chosen once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biounet.errors import InputError
+from biounet.geometry import Footprint, Shape, TilePlan, plan_tiles
+from biounet.images.regions import Pixels
+from biounet.images.statistics import intensity_statistics
+from biounet.model import Intensity, ModelFile, network_of
+from biounet.prediction.averaging import average_rotations, d4_engine
+from biounet.prediction.engines import Engine, choose_device, choose_precision, torch_engine
+from biounet.prediction.intensity import intensity_of
+from biounet.prediction.overlap_tile import predict_image
+
+OUTPUT_PX = {2: 516, 3: 60}
+"""Side of the output tile where nothing else is asked."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Everything that decides the numbers of a prediction, but the image.
+
+    Attributes:
+        model: settings and the training set's intensity.
+        engine: turns tiles into probabilities; averages the 8 symmetries if asked.
+        input_shape: the largest input tile.
+        n_rotations: predicted in that many turned frames; 1: as it is.
+    """
+
+    model: ModelFile
+    engine: Engine
+    input_shape: Shape
+    n_rotations: int
+
+    @property
+    def footprint(self) -> Footprint:
+        """The network's."""
+        return self.model.settings.network.footprint
+
+    def plan(self, image_shape: Shape) -> TilePlan:
+        """How an image is cut."""
+        return plan_tiles(image_shape, self.footprint, self.input_shape)
+
+
+def make_predictor(
+    model: ModelFile, device: str, precision: str, tile: int | None, average: str
+) -> Predictor:
+    """Choose engine, precision and tile.
+
+    Raises:
+        InputError: a tile that is too small, or an average that does not exist.
+    """
+    network = model.settings.network
+    chosen = choose_device(device)
+    engine = torch_engine(network_of(model), chosen, choose_precision(precision, chosen))
+    if average == "d4":
+        engine = d4_engine(engine)
+    footprint = network.footprint
+    if tile is None:
+        input_shape = footprint.input_for((OUTPUT_PX[network.dimensions],) * network.dimensions)
+    else:
+        input_shape = footprint.round_down((tile,) * network.dimensions)
+    return Predictor(model, engine, input_shape, n_rotations(average))
+
+
+def n_rotations(average: str) -> int:
+    """The N of `rotations:N`; 1 for `none` and `d4`."""
+    if average in ("none", "d4"):
+        return 1
+    kind, _, number = average.partition(":")
+    if kind != "rotations" or not number.isdecimal() or int(number) < 1:
+        raise InputError(f"average {average!r}", "none, d4 or rotations:N", "choose one")
+    return int(number)
+
+
+def plane_intensity(model: ModelFile, source: Pixels) -> Intensity:
+    """Offset and scale for one image (C, …): its own, or the training set's."""
+    if model.settings.intensity.source == "training-set":
+        return model.intensity
+    axes = "C" + "ZYX"[1 - source.ndim :]
+    return intensity_of(intensity_statistics(source, axes), model.settings.intensity)
+
+
+def predict_plane(
+    predictor: Predictor, source: Pixels, on_tile: Callable[[], None] = lambda: None
+) -> NDArray[np.float32]:
+    """Probabilities (K, …) of one image (C, …)."""
+    intensity = plane_intensity(predictor.model, source)
+
+    def predict(view: Pixels) -> NDArray[np.float32]:
+        return predict_image(
+            view,
+            predictor.plan(view.shape[1:]),
+            intensity,
+            predictor.engine,
+            predictor.model.settings.network.classes,
+            on_tile,
+        )
+
+    if predictor.n_rotations == 1:
+        return predict(source)
+    return average_rotations(source, predictor.n_rotations, predict)
