@@ -1,0 +1,143 @@
+"""Results in the forms that challenges take: Cell Tracking Challenge and ISBI 2012."""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from biounet.errors import InputError
+from biounet.images.atomic import written_whole
+from biounet.images.labels import as_integers
+from biounet.images.matching import list_images
+from biounet.images.reading import read_image
+
+_FRAME = re.compile(r"(?:t|mask|man_seg_?|man_track)(\d+)(?:_(\d+))?\.tiff?", re.IGNORECASE)
+
+_MOST_IDS = np.iinfo(np.uint16).max
+
+
+def frame_number(path: Path) -> tuple[int, int] | None:
+    """The number in the name of a frame (t007.tif) and its digits; None for other names."""
+    match = _FRAME.fullmatch(path.name)
+    return None if match is None else (int(match.group(1)), len(match.group(1)))
+
+
+def write_tracking_result(
+    folder: Path, sequence: str, frames: Iterable[tuple[int, NDArray[Any]]], n_digits: int = 3
+) -> Path:
+    """Write `sequence`_RES with mask000.tif, … and res_track.txt; returns its path.
+
+    `frames`: frame numbers with instance labels (Y, X) or (Z, Y, X). Nothing is tracked: every
+    object of every frame is a track of its own, so ids are unique over the sequence (uint16).
+
+    Raises InputError for more than 65,535 objects, no frames, or a folder that cannot be written.
+    """
+    result = folder / f"{sequence}_RES"
+    n_objects = 0
+    tracks: list[str] = []
+    with written_whole(result) as temporary:
+        temporary.mkdir()
+        for number, labels in frames:
+            ids = np.unique(labels)
+            ids = ids[ids > 0]
+            last = n_objects + len(ids)
+            if last > _MOST_IDS:
+                raise InputError(
+                    f"more than {_MOST_IDS} objects in {sequence} (at frame {number})",
+                    "objects that 16 bits can count, as the challenge asks",
+                    "write the sequence in two parts",
+                )
+            tracks += [f"{k} {number} {number} 0\n" for k in range(n_objects + 1, last + 1)]
+            unique = np.where(labels > 0, np.searchsorted(ids, labels) + n_objects + 1, 0)
+            path = temporary / f"mask{number:0{n_digits}d}.tif"
+            _write_plain(path, unique.astype(np.uint16), "lzw")
+            n_objects = last
+        if not any(temporary.iterdir()):
+            raise InputError(f"no frames for {result}", "at least one", "check the input")
+        (temporary / "res_track.txt").write_text("".join(tracks), encoding="ascii")
+    return result
+
+
+def write_isbi2012(path: Path, probabilities: NDArray[Any]) -> None:
+    """Write a submission to ISBI 2012: one stack of 32-bit floats, 0 = membrane, 1 = cell.
+
+    `probabilities`: (slices, Y, X), of the class cell, 0..1.
+
+    Raises InputError for another shape or range, or a folder that cannot be written.
+    """
+    stack = np.asarray(probabilities, dtype=np.float32)
+    if stack.ndim != 3:
+        raise InputError(
+            f"an array of shape {stack.shape} for {path}",
+            "a stack (slices, Y, X) of the probability of cell",
+            "give one class",
+        )
+    low, high = float(stack.min()), float(stack.max())
+    if not (low >= 0 and high <= 1):
+        raise InputError(
+            f"values from {low:g} to {high:g} for {path}",
+            "probabilities from 0 to 1",
+            "divide 8-bit values by 255",
+        )
+    with written_whole(path) as temporary:
+        _write_plain(temporary, stack, None)
+
+
+def read_sequence(folder: Path) -> Iterator[tuple[int, NDArray[Any]]]:
+    """The frames of 01, 01_RES, 01_GT (its SEG) or 01_GT/TRA, in order, as (number, pixels).
+
+    Integer labels or grey values, (Y, X) or (Z, Y, X). Raises InputError for a folder without
+    frames, two files for one frame, and labels of single slices (see `read_slices`).
+    """
+    numbered: dict[int, Path] = {}
+    for path, match in _matches(folder):
+        if match.group(2) is not None:
+            raise InputError(
+                f"labels of single slices in {folder} ({path.name})",
+                "one file per frame",
+                "read the slices one by one",
+            )
+        if int(match.group(1)) in numbered:
+            raise InputError(
+                f"two files for frame {int(match.group(1))}: {path}",
+                "one file per frame",
+                "take one of them out",
+            )
+        numbered[int(match.group(1))] = path
+    for number, path in sorted(numbered.items()):
+        yield number, _pixels(path)
+
+
+def read_slices(folder: Path) -> Iterator[tuple[int, int, NDArray[Any]]]:
+    """The annotated slices of a 3-D sequence's truth, as (frame, slice, labels (Y, X))."""
+    for path, match in _matches(folder):
+        if match.group(2) is not None:
+            yield int(match.group(1)), int(match.group(2)), _pixels(path)
+
+
+def _matches(folder: Path) -> list[tuple[Path, re.Match[str]]]:
+    inner = folder / "SEG" if (folder / "SEG").is_dir() else folder
+    found = [(path, _FRAME.fullmatch(path.name)) for path in list_images(inner)]
+    matched = [(path, match) for path, match in found if match is not None]
+    if not matched:
+        raise InputError(
+            f"no frames in {inner}",
+            "files such as mask000.tif, man_seg000.tif or t000.tif",
+            "check the path",
+        )
+    return matched
+
+
+def _pixels(path: Path) -> NDArray[Any]:
+    pixels = np.asarray(read_image(path).data)
+    is_frame = path.name.lower().startswith("t")
+    return pixels if is_frame else as_integers(pixels, str(path))
+
+
+def _write_plain(path: Path, array: NDArray[Any], compression: str | None) -> None:
+    """Pages without any program's metadata, as the challenges' own programs write them."""
+    tifffile.imwrite(path, array, photometric="minisblack", metadata=None, compression=compression)
