@@ -278,5 +278,5 @@ def _warn_of_one_class(probabilities: NDArray[np.float32], cells: NDArray[np.boo
         warn("the truth has no membrane: V_Info is 0, and the warping error counts nothing")
     if probabilities.max() <= THRESHOLDS[0]:
         warn("the prediction is all membrane, at every threshold")
-    elif probabilities.min() > THRESHOLDS[-1]:
+    elif float(probabilities.min()) > THRESHOLDS[-1]:
         warn("the prediction is all cell, at every threshold")

@@ -89,9 +89,9 @@ def classify_objects(
     def of_prediction(label: int) -> Outcome:
         if label in matched:
             return Outcome.MATCHED
-        if n_in_prediction[label] > 1:
-            return Outcome.MERGED
-        return Outcome.SPLIT if n_in_truth[home_of_prediction.get(label, 0)] > 1 else Outcome.EXTRA
+        if n_in_truth[home_of_prediction.get(label, 0)] > 1:
+            return Outcome.SPLIT
+        return Outcome.MERGED if n_in_prediction[label] > 1 else Outcome.EXTRA
 
     return ObjectOutcomes(
         prediction={k: of_prediction(k) for k in table.prediction_labels.tolist() if k != 0},
