@@ -10,27 +10,17 @@ remembers the two nearest different cells costs a number of steps per pixel set 
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from biounet.errors import InputError
-
-F = TypeVar("F", bound=Callable[..., None])
+from biounet.metrics.compiled import compiled
 
 # exp(-t^2 / (2 sigma^2)) falls below this share of w0 at t = 5.7 sigma; from there on it is 0.
 _NEGLIGIBLE = 1e-7
-
-
-def _compiled(function: F) -> F:
-    """Compile, and keep the result for the next process where a folder can be written."""
-    try:
-        return cast(F, njit(cache=True)(function))
-    except RuntimeError:
-        return cast(F, njit(function))
 
 
 def border_weights(
@@ -173,7 +163,7 @@ def _two_nearest_cells(
     return nearest, second
 
 
-@_compiled
+@compiled
 def _spread(
     nearest: NDArray[np.float64],
     nearest_id: NDArray[np.int32],
