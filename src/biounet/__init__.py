@@ -19,7 +19,7 @@ __all__ = ["Model", "__version__", "load", "train"]
 def __getattr__(name: str) -> Any:
     """Import PyTorch only when it is needed: `import biounet` is instant."""
     if name in __all__:
-        from biounet import api  # noqa: PLC0415
+        from biounet import api
 
         return getattr(api, name)
     raise AttributeError(f"module 'biounet' has no attribute {name!r}")

@@ -20,7 +20,7 @@ from biounet.images.image import Image, as_image
 from biounet.images.labels import LabelKind
 from biounet.images.reading import read_image
 from biounet.learning.run_folder import Record, open_run
-from biounet.learning.training import Request
+from biounet.learning.setup import Request
 from biounet.learning.training import train as train_run
 from biounet.model import ModelFile, read_model, write_model
 from biounet.prediction.instances import label_objects
@@ -72,7 +72,7 @@ class Model:
         n_axes = self.file.settings.network.dimensions + 1
         series = probabilities.reshape(-1, *probabilities.shape[-n_axes:])
         labels = [label_objects(p, self.file.settings.objects) for p in series]
-        leading = probabilities.shape[:-n_axes]
+        leading = probabilities.shape[: probabilities.ndim - n_axes]
         return np.stack(labels).reshape(*leading, *labels[0].shape)
 
     def save(self, path: str | Path) -> None:
@@ -107,9 +107,14 @@ def load(
         tile: side of the input tile in px; None: chosen.
         average: `none`, `d4` (the 8 symmetries) or `rotations:N`.
     """
-    path = Path(path)
-    file = read_model(path / "best.safetensors" if path.is_dir() else path)
+    file = find_model(path)
     return Model(file, make_predictor(file, device, precision, tile, average))
+
+
+def find_model(name: str | Path) -> ModelFile:
+    """The model of a model file, or the best of a run folder."""
+    path = Path(name)
+    return read_model(path / "best.safetensors" if path.is_dir() else path)
 
 
 def train(

@@ -23,12 +23,14 @@ class Position:
     Attributes:
         step: steps done.
         used_s: seconds of the budget used, over all sittings.
+        n_validations: validations done.
         best_score: the best validation score so far; None before the first.
         finished: whether the run has come to its end.
     """
 
     step: int = 0
     used_s: float = 0.0
+    n_validations: int = 0
     best_score: float | None = None
     finished: bool = False
 
@@ -40,8 +42,8 @@ def write_checkpoint(learner: Learner, position: Position, path: Path) -> None:
         for name, value in state.items():
             if isinstance(value, Tensor):
                 tensors[f"optimiser.{number}.{name}"] = value
-    for number, value in enumerate(learner.average or []):
-        tensors[f"average.{number}"] = value
+    for number, average in enumerate(learner.average or []):
+        tensors[f"average.{number}"] = average
     metadata = {
         "position": json.dumps(asdict(position)),
         "scaler": json.dumps(learner.scaler.state_dict()),
@@ -66,8 +68,8 @@ def restore_checkpoint(learner: Learner, path: Path) -> Position:
     optimiser = learner.optimiser.state_dict()
     states: dict[int, dict[str, Tensor]] = {}
     for name, value in _under("optimiser.", tensors).items():
-        number, _, key = name.partition(".")
-        states.setdefault(int(number), {})[key] = value
+        parameter, _, key = name.partition(".")
+        states.setdefault(int(parameter), {})[key] = value
     learner.optimiser.load_state_dict({**optimiser, "state": states})
     if learner.average is not None:
         for number, value in enumerate(learner.average):

@@ -25,7 +25,6 @@ class Facts:
         shapes: of the images, (Y, X) or (Z, Y, X).
         object_px: median diameter of the objects, in px; None where there are none.
         smallest_object_px: area (or volume) that 98 % of the objects exceed.
-        touching: share of objects that touch another one.
     """
 
     n_channels: int
@@ -79,8 +78,7 @@ def look_at(dataset: DataSet, items: Sequence[Annotated]) -> Facts:
 
 def object_areas(labels: NDArray[np.int32]) -> NDArray[np.int64]:
     """Pixels of each object."""
-    areas = np.unique(labels[labels > 0], return_counts=True)[1]
-    return areas
+    return np.unique(labels[labels > 0], return_counts=True)[1]
 
 
 def this_machine(device: str) -> Machine:

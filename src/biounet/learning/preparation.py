@@ -177,7 +177,7 @@ def separate(
     if labels_are == "classes":
         return np.zeros_like(item.labels), item.labels
     if labels_are == "mask":
-        labels, _ = ndimage.label(item.labels > 0)
+        labels = np.asarray(ndimage.label(item.labels > 0)[0], np.int32)
     else:
         labels = separate_touching(item.labels, weights.border_width_px)
     return labels, (labels > 0).astype(np.int32)

@@ -78,7 +78,7 @@ def train_step(
     with torch.autocast(learner.device.type, learner.dtype, enabled=learner.dtype != torch.float32):
         logits = learner.network(image)
     loss = segmentation_loss(logits, batch.class_map, batch.weights)
-    learner.scaler.scale(loss).backward()
+    torch.autograd.backward(learner.scaler.scale(loss))
     if settings.gradient_norm:
         learner.scaler.unscale_(learner.optimiser)
         nn.utils.clip_grad_norm_(learner.network.parameters(), settings.gradient_norm)

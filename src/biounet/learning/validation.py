@@ -1,4 +1,4 @@
-"""Scores on held-out images, by real overlap-tile prediction; and the labels' settings from them."""
+"""Scores on held-out images by real prediction, and the labels' settings found on them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -85,8 +85,8 @@ def score(
 
 def _class_map(probabilities: NDArray[np.float32], objects: ObjectSettings) -> NDArray[np.int32]:
     if objects.method == "classes":
-        return np.argmax(probabilities, axis=0).astype(np.int32)
-    return (1 - probabilities[0] > objects.threshold).astype(np.int32)
+        return np.asarray(np.argmax(probabilities, axis=0), np.int32)
+    return np.asarray(1 - probabilities[0] > objects.threshold, np.int32)
 
 
 def _ignored(item: Annotated) -> NDArray[np.bool_] | None:

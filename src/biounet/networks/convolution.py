@@ -24,13 +24,18 @@ RELU_GAIN = sqrt(2 / (1 - 1 / torch.pi))
 """Restores unit variance after the ReLU of a standard normal variable."""
 
 
+STANDARDISED_STD = 0.1
+"""Of the stored weights of a standardised filter. It does not change the filter, but sets how far
+one step of the optimiser turns it: the same in every layer, however many inputs it has."""
+
+
 class Convolution(nn.Module):
     """A valid convolution with bias."""
 
     def __init__(self, c_in: int, c_out: int, kernel: Shape, standardised: bool) -> None:
         super().__init__()
-        n_incoming = c_in * prod(kernel)
-        self.weight = nn.Parameter(torch.randn(c_out, c_in, *kernel) * sqrt(2 / n_incoming))
+        std = STANDARDISED_STD if standardised else sqrt(2 / (c_in * prod(kernel)))
+        self.weight = nn.Parameter(torch.randn(c_out, c_in, *kernel) * std)
         self.bias = nn.Parameter(torch.zeros(c_out))
         self.gain = nn.Parameter(torch.ones(c_out)) if standardised else None
 
@@ -55,7 +60,8 @@ class UpConvolution(nn.Module):
     def __init__(self, c_in: int, c_out: int, factor: Shape, standardised: bool) -> None:
         super().__init__()
         self.factor = factor
-        self.weight = nn.Parameter(torch.randn(c_in, c_out, *factor) * sqrt(2 / c_in))
+        std = STANDARDISED_STD if standardised else sqrt(2 / c_in)
+        self.weight = nn.Parameter(torch.randn(c_in, c_out, *factor) * std)
         self.bias = nn.Parameter(torch.zeros(c_out))
         self.gain = nn.Parameter(torch.ones(c_out)) if standardised else None
 

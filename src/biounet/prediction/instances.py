@@ -23,22 +23,26 @@ def label_objects(
         settings: how; `classes` gives class numbers, not instances.
     """
     if settings.method == "classes":
-        return np.argmax(probabilities, axis=0).astype(np.int32)
+        return np.asarray(np.argmax(probabilities, axis=0), np.int32)
     foreground = 1 - probabilities[0]
     mask = foreground > settings.threshold
     if settings.method == "components":
-        labels, _ = ndimage.label(mask)
+        labels = _components(mask)
     else:
-        seeds, _ = ndimage.label(foreground > max(settings.seed_threshold, settings.threshold))
-        labels = watershed(-foreground, seeds, mask=mask)
+        seeds = _components(foreground > max(settings.seed_threshold, settings.threshold))
+        labels = np.asarray(watershed(-foreground, seeds, mask=mask), np.int32)
     if settings.fill_holes:
         labels = fill_holes(labels)
     if settings.minimum_size_px > 1:
         sizes = np.bincount(labels.ravel())
-        labels = np.where(sizes[labels] < settings.minimum_size_px, 0, labels)
+        labels[sizes[labels] < settings.minimum_size_px] = 0
     if settings.grow_px:
-        labels = expand_labels(labels, settings.grow_px)
+        labels = np.asarray(expand_labels(labels, settings.grow_px), np.int32)
     return consecutive(labels)
+
+
+def _components(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    return np.asarray(ndimage.label(mask)[0], np.int32)
 
 
 def fill_holes(labels: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -69,4 +69,5 @@ def normalise(grey: NDArray[np.generic], intensity: Intensity) -> NDArray[np.flo
     shape = (-1,) + (1,) * (grey.ndim - 1)
     offset = np.array(intensity.offset, np.float32).reshape(shape)
     scale = np.array(intensity.scale, np.float32).reshape(shape)
-    return (grey.astype(np.float32) - offset) / scale
+    normalised: NDArray[np.float32] = (grey.astype(np.float32) - offset) / scale
+    return normalised

@@ -1,0 +1,234 @@
+"""The command line: parses, calls, prints. Everything else lives below.
+
+Imports of the package stand inside the commands, so that `--help` is instant.
+"""
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from biounet import __version__
+from biounet.errors import InputError
+
+app = App(
+    name="biounet",
+    help="Train a U-Net on a handful of annotated images; segment images of any size, seamlessly.",
+    version=__version__,
+    help_format="markdown",
+    default_parameter=Parameter(negative=()),
+)
+
+Metrics = Literal["auto", "isbi2012", "ctc", "overlap", "matching"]
+LabelsAre = Literal["instances", "mask", "classes"]
+
+
+def main() -> None:
+    """Run a command; a user's mistake is one line on standard error and exit code 2."""
+    try:
+        sys.exit(app(exit_on_error=False, print_error=False) or 0)
+    except (InputError, CycloptsError) as error:
+        print(f"biounet: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("biounet: stopped", file=sys.stderr)  # noqa: T201
+        sys.exit(130)
+
+
+def say(text: str) -> None:
+    """Print a line of the result."""
+    print(text)  # noqa: T201
+
+
+def command_started() -> float:
+    """`time.monotonic()` at the start of this process: what --minutes counts from."""
+    import psutil
+
+    return time.monotonic() - (time.time() - psutil.Process().create_time())
+
+
+@app.command
+def demo(*, out: Path = Path("demo"), minutes: float | None = None) -> None:
+    """Simulate cells, train, predict, evaluate, report: no input needed.
+
+    Example: `biounet demo --out demo`
+
+    Parameters
+    ----------
+    out
+        Folder for images, run and report; must not exist.
+    minutes
+        Training time.
+    """
+    from biounet.demo import run_demo
+    from biounet.progress import training_progress
+
+    with training_progress() as on_record:
+        result = run_demo(out, minutes, command_started(), on_record)
+    say(f"report: {result.report}")
+    say(f"AP50 {result.ap50:.2f}")
+
+
+@app.command
+def train(
+    *data: Path,
+    out: Path,
+    preset: Literal["fast", "paper"] | None = None,
+    network: Literal["unet", "sliding-window", "fcn"] | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    images: Path | None = None,
+    labels: Path | None = None,
+    labels_are: LabelsAre | None = None,
+    ignore_value: int | None = None,
+    truth: Literal["gold", "silver", "gold+silver"] = "gold",
+    axes: Literal["YX", "ZYX"] | None = None,
+    validation: str | None = None,
+    start_from: Annotated[str | None, Parameter(name="--from")] = None,
+    seed: int | None = None,
+    device: str = "auto",
+    settings: Path | None = None,
+    change: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
+    resume: bool = False,
+) -> None:
+    """Train a network on annotated images.
+
+    Example: `biounet train my-folder --out my-run --minutes 20`
+
+    Parameters
+    ----------
+    data
+        A folder with `images/` and `labels/`, a Cell Tracking Challenge folder, or an image stack
+        and its label stack; see `biounet inspect`.
+    out
+        The run folder to write.
+    preset
+        `fast` (the default), or `paper` for the 2015 recipe.
+    network
+        The network; `unet` unless asked otherwise.
+    steps
+        Budget in steps.
+    minutes
+        Budget in minutes of wall time, everything included.
+    images
+        Folder or file of the images, where the labels lie elsewhere.
+    labels
+        Folder or file of the labels.
+    labels_are
+        What labels mean; found by looking if not said.
+    ignore_value
+        Label of pixels that nobody annotated.
+    truth
+        Which truth of the Cell Tracking Challenge.
+    axes
+        Whether pages are 2-D images or slices of volumes.
+    validation
+        Share of the images held out (0 to 1), or a folder of other annotated images.
+    start_from
+        A model file, run folder or shipped network to begin from.
+    seed
+        Seed of everything random.
+    device
+        auto, cpu, cuda or mps.
+    settings
+        A YAML file of settings, such as another run's `settings.yaml`.
+    change
+        Any setting, as `training.patch_px=292`; can be repeated.
+    resume
+        Go on with the run in `out`, or start it when nothing was saved yet.
+    """
+    from biounet.api import find_model, train_dataset
+    from biounet.images.layouts import find_dataset
+    from biounet.learning.setup import Request
+    from biounet.progress import training_progress
+    from biounet.report import write_report
+
+    if steps is not None and minutes is not None:
+        raise InputError("both --steps and --minutes", "one budget", "leave one out")
+    said = _said(settings, change)
+    flags = {"steps": steps, "minutes": minutes, "seed": seed}
+    said.setdefault("training", {}).update({k: v for k, v in flags.items() if v is not None})
+    if network is not None:
+        said.setdefault("network", {})["kind"] = network
+    held_out = None
+    if validation is not None:
+        try:
+            said["training"]["validation_fraction"] = float(validation)
+        except ValueError:
+            held_out = find_dataset([Path(validation)], labels_are=labels_are, axes=axes)
+    dataset = find_dataset(data, images, labels, labels_are, ignore_value, truth, axes)
+    request = Request(
+        preset=preset or said.get("preset", "fast"),
+        said=said,
+        device=device,
+        start_from=None if start_from is None else find_model(start_from),
+        started=command_started(),
+        command=shlex.join(["biounet", *sys.argv[1:]]),
+        validation=held_out,
+    )
+    with training_progress() as on_record:
+        model = train_dataset(dataset, request, out, resume, on_record)
+    score = model.file.provenance["score"]
+    say(f"model: {out / 'best.safetensors'}")
+    say(f"report: {write_report(out)}")
+    if score:
+        say("validation: " + ", ".join(f"{name} {value:.3f}" for name, value in score.items()))
+
+
+def _said(settings: Path | None, changes: tuple[str, ...]) -> dict[str, Any]:
+    """The settings that the user gave in a file and by --set, as a tree."""
+    import yaml
+
+    from biounet.config import merged, read_tree
+
+    said: dict[str, Any] = {} if settings is None else read_tree(settings)
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals or "." not in name:
+            raise InputError(
+                f"--set {change}", "section.name=value", "write it as --set training.patch_px=292"
+            )
+        value: Any = yaml.safe_load(text)
+        for part in reversed(name.split(".")):
+            value = {part: value}
+        said = merged(said, value)
+    return said
+
+
+@app.command
+def inspect(*what: Path) -> None:
+    """Say what data, a model or a run is, in one screen.
+
+    Example: `biounet inspect my-folder`
+
+    Parameters
+    ----------
+    what
+        A folder of annotated images, an image and its labels, a model file, or a run folder.
+    """
+    from biounet.inspection import describe
+
+    say(describe(list(what)))
+
+
+@app.command
+def report(run: Path) -> None:
+    """Write a page about a run: curves, data, predictions, errors.
+
+    Example: `biounet report my-run`
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    """
+    from biounet.report import write_report
+
+    say(f"report: {write_report(run)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""What data, a model or a run is, in one screen (`biounet inspect`)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from biounet.api import find_model
+from biounet.config import Settings
+from biounet.errors import InputError
+from biounet.images.dataset import DataSet, read_item
+from biounet.images.layouts import find_dataset
+from biounet.learning.derive import derive_settings, look_at, this_machine
+from biounet.learning.run_folder import RunFolder, read_records
+from biounet.model import ModelFile, network_of
+from biounet.prediction.engines import choose_device, choose_precision
+
+
+def describe(what: Sequence[Path]) -> str:
+    """Describe a model file, a run folder, or annotated data.
+
+    Raises:
+        InputError: nothing there, or nothing that is understood.
+    """
+    if not what:
+        raise InputError("nothing to inspect", "data, a model or a run", "name one")
+    first = what[0]
+    if len(what) == 1 and first.suffix == ".safetensors":
+        return describe_model(find_model(first))
+    if len(what) == 1 and (first / "settings.yaml").is_file():
+        return describe_run(RunFolder(first))
+    return describe_data(find_dataset(what))
+
+
+def describe_data(dataset: DataSet) -> str:
+    """What was found, and what `train` would do with it."""
+    items = [read_item(item) for item in dataset.items]
+    facts = look_at(dataset, items)
+    device = choose_device("auto")
+    machine = this_machine(device.type)
+    _, choices = derive_settings(facts, machine, "fast", {})
+    sizes = sorted(set(facts.shapes))
+    shown = ", ".join(" x ".join(map(str, s)) for s in sizes[:3])
+    lines = [
+        f"{len(items)} annotated images ({dataset.layout})",
+        f"  sizes      {shown} px" + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else ""),
+        f"  channels   {facts.n_channels}, {items[0].image.dtype}",
+        f"  labels     {facts.labels_are}, {facts.n_classes} classes",
+    ]
+    if facts.object_px is not None:
+        lines.append(f"  objects    median diameter {facts.object_px:g} px")
+    if facts.pixel_size_um is not None:
+        lines.append(f"  pixel size {' x '.join(f'{s:g}' for s in facts.pixel_size_um)} um")
+    lines += [f"  note       {note}" for note in dataset.notes]
+    lines.append(
+        f"train would use {machine.n_cores} cores, {device}, {choose_precision('auto', device)}, and"
+    )
+    lines += [f"  {c.name} = {c.value}: {c.why}" for c in choices]
+    return "\n".join(lines)
+
+
+def describe_model(model: ModelFile) -> str:
+    """Network, classes, training and labels' settings of a model."""
+    settings, provenance = model.settings, model.provenance
+    n_parameters = sum(p.numel() for p in network_of(model).parameters())
+    footprint = settings.network.footprint
+    score = provenance.get("score")
+    lines = [
+        f"a {settings.network.kind} of {n_parameters:,} parameters, preset {settings.preset}",
+        f"  input      {settings.network.channels} channels, {settings.network.dimensions}-D;"
+        f" sizes {footprint.smallest[-1]} px plus multiples of {footprint.step[-1]};"
+        f" margin {footprint.margin[-1]} px",
+        f"  classes    {', '.join(model.class_names)}",
+        f"  trained on {provenance.get('n_training_images', '?')} images,"
+        f" {provenance.get('steps', '?')} steps, seed {provenance.get('seed', '?')},"
+        f" biounet {provenance.get('biounet', '?')}",
+        f"  objects    {_told(settings)}",
+    ]
+    if score:
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in score.items())
+        lines.append(f"  validation {shown}")
+    return "\n".join(lines)
+
+
+def _told(settings: Settings) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.objects.model_dump().items())
+
+
+def describe_run(run: RunFolder) -> str:
+    """How far a run is, and its model."""
+    records = read_records(run)
+    steps = [r for r in records if r["kind"] == "step"]
+    ended = any(r["kind"] == "end" and not r["interrupted"] for r in records)
+    state = "finished" if ended else "not finished (--resume goes on)"
+    lines = [f"a run, {state}, {steps[-1]['step'] if steps else 0} steps"]
+    lines += [f"  {r['name']} = {r['value']}: {r['why']}" for r in records if r["kind"] == "choice"]
+    if run.best.exists():
+        lines.append(describe_model(find_model(run.best)))
+    return "\n".join(lines)

@@ -1,0 +1,91 @@
+"""Scores during a run, and the model files at its end."""
+
+import time
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biounet.config import merged, validated_settings
+from biounet.errors import InputError
+from biounet.learning.checkpoint import Position, write_checkpoint
+from biounet.learning.run import Run, engine_of, log, model_of
+from biounet.learning.step import Learner, trained_weights
+from biounet.learning.validation import Score, predict_items, score, tune_objects
+from biounet.model import ModelFile, read_model, write_model
+
+VALIDATION_TILE_PX = {2: 516, 3: 60}
+"""Output tiles of validation; the result does not depend on it."""
+
+
+def validate(run: Run, learner: Learner, step: int) -> Score:
+    """Score the present weights on the validation images."""
+    began = time.monotonic()
+    probabilities = _predict(run, model_of(run, trained_weights(learner), step, None))
+    result = score(probabilities, run.data.validation, run.dataset.labels_are, run.settings.objects)
+    record = {
+        "kind": "validation",
+        "step": step,
+        "score": result.name,
+        "value": result.value,
+        "took_s": time.monotonic() - began,
+    }
+    log(run, {**record, **result.details})
+    return result
+
+
+def finish(run: Run, learner: Learner, position: Position, interrupted: bool) -> ModelFile:
+    """Write the last and the best model, with the labels' settings found on validation images."""
+    last = model_of(run, trained_weights(learner), position.step, None)
+    best = last
+    if run.folder.best.exists():
+        with suppress(InputError):  # damaged by a crash: the last weights stand in
+            best = read_model(run.folder.best)
+    if run.data.validation and not interrupted:
+        best = _tuned(run, best)
+    write_model(replace(last, settings=best.settings), run.folder.last)
+    write_model(best, run.folder.best)
+    write_checkpoint(learner, replace(position, finished=not interrupted), run.folder.checkpoint)
+    log(
+        run,
+        {
+            "kind": "end",
+            "step": position.step,
+            "interrupted": interrupted,
+            "used_s": position.used_s,
+            "wall_s": time.monotonic() - run.started,
+            "objects": best.settings.objects.model_dump(),
+            "score": best.provenance["score"],
+        },
+    )
+    return best
+
+
+def _tuned(run: Run, best: ModelFile) -> ModelFile:
+    """The best model with the labels' settings that score best on the validation images."""
+    probabilities = _predict(run, best)
+    items, labels_are = run.data.validation, run.dataset.labels_are
+
+    def out_of_time() -> bool:
+        return run.total_s is not None and time.monotonic() - run.started > run.total_s - 1
+
+    objects = tune_objects(probabilities, items, labels_are, run.settings.objects, out_of_time)
+    reached = score(probabilities, items, labels_are, objects)
+    return replace(
+        best,
+        settings=validated_settings(
+            merged(best.settings.model_dump(), {"objects": objects.model_dump()})
+        ),
+        provenance={**best.provenance, "score": {reached.name: reached.value, **reached.details}},
+    )
+
+
+def _predict(run: Run, model: ModelFile) -> list[NDArray[np.float32]]:
+    return predict_items(
+        run.data.validation,
+        engine_of(run, model),
+        run.settings,
+        run.data.intensity,
+        VALIDATION_TILE_PX[run.settings.network.dimensions],
+    )

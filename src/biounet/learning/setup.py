@@ -1,0 +1,163 @@
+"""From a request to a run that is set up: settings derived or read, images split and prepared."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from biounet import __version__
+from biounet.config import Settings, merged, read_settings, validated_settings, write_settings
+from biounet.errors import InputError
+from biounet.images.dataset import Annotated, DataSet, read_item
+from biounet.learning.derive import derive_settings, look_at, this_machine
+from biounet.learning.preparation import Split, prepare, split_items
+from biounet.learning.run import Run, log
+from biounet.learning.run_folder import Record, RunFolder, append_record, read_records
+from biounet.model import ModelFile
+from biounet.networks import build_network
+from biounet.prediction.engines import choose_device, choose_precision
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks of a run.
+
+    Attributes:
+        preset: `fast` or `paper`.
+        said: settings that the user gave, a tree of names like the settings'; they win.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        start_from: a model whose weights the run starts from.
+        started: `time.monotonic()` at the start of the command, from which minutes count.
+        command: how to repeat it, for the report.
+        validation: other annotated images to score on; None: some are held out.
+    """
+
+    preset: str
+    said: dict[str, Any]
+    device: str
+    start_from: ModelFile | None
+    started: float
+    command: str
+    validation: DataSet | None = None
+
+
+def set_up(
+    dataset: DataSet, request: Request, folder: RunFolder, on_record: Callable[[Record], None]
+) -> Run:
+    """Read the images, settle the settings, split and prepare.
+
+    Raises:
+        InputError: data or settings that do not fit together, or, on resuming, that differ from
+            those the run began with.
+    """
+    items = [read_item(item) for item in dataset.items]
+    settings = _settings(dataset, items, request, folder, on_record)
+    training = settings.training
+    if request.validation is None:
+        split = split_items(
+            items, training.validation_fraction, settings.network.footprint, training.seed
+        )
+    else:
+        held_out = tuple(read_item(item) for item in request.validation.items)
+        split = Split(tuple(items), held_out, f"{len(held_out)} images of their own")
+    data = prepare(split, dataset, settings)
+    started = [r for r in read_records(folder) if r["kind"] == "start"]
+    if started and started[0]["data_hash"] != data.data_hash:
+        raise InputError(
+            "other images or labels than the run began with",
+            "the same data to resume it",
+            "start a new run (--from takes its weights along)",
+        )
+    run = Run(
+        folder, settings, data, dataset, choose_device(request.device), request.started, on_record
+    )
+    if not started:
+        log(run, _start_record(run, split, request))
+    return run
+
+
+def _start_record(run: Run, split: Split, request: Request) -> Record:
+    return {
+        "kind": "start",
+        "version": __version__,
+        "torch": torch.__version__,
+        "command": request.command,
+        "layout": run.dataset.layout,
+        "notes": list(run.dataset.notes),
+        "split": split.why,
+        "training": [i.name for i in run.data.training],
+        "validation": [i.name for i in run.data.validation],
+        "class_weight": run.data.class_weight,
+        "data_hash": run.data.data_hash,
+        "device": str(run.device),
+        "threads": torch.get_num_threads(),
+        "setup_s": time.monotonic() - request.started,
+    }
+
+
+def _settings(
+    dataset: DataSet,
+    items: Sequence[Annotated],
+    request: Request,
+    folder: RunFolder,
+    on_record: Callable[[Record], None],
+) -> Settings:
+    """The settings of a new run, derived and written; or those of the run that is resumed."""
+    if folder.settings.exists():
+        settings = read_settings(folder.settings)
+        if validated_settings(merged(settings.model_dump(), request.said)) != settings:
+            raise InputError(
+                "settings that differ from those of the run",
+                f"those of {folder.settings}",
+                "resume without them, or start a new run",
+            )
+        return settings
+    device = choose_device(request.device)
+    said = request.said
+    if request.start_from is not None:
+        started = request.start_from.settings
+        said = merged(
+            {
+                "network": started.network.model_dump(exclude={"channels", "classes"}),
+                "intensity": started.intensity.model_dump(),
+            },
+            said,
+        )
+    settings, choices = derive_settings(
+        look_at(dataset, items), this_machine(device.type), request.preset, said
+    )
+    chosen: dict[str, Any] = {"precision": choose_precision(settings.training.precision, device)}
+    if settings.training.steps is None and settings.training.minutes is None:
+        chosen["minutes"] = settings.training.default_minutes
+    settings = validated_settings(merged(settings.model_dump(), {"training": chosen}))
+    write_settings(settings, folder.settings)
+    for choice in choices:
+        record = {"kind": "choice", **asdict(choice)}
+        append_record(folder, record)
+        on_record(record)
+    return settings
+
+
+def initial_network(settings: Settings, start_from: ModelFile | None) -> torch.nn.Module:
+    """A network with random weights of the run's seed, or those of another model.
+
+    A last layer for another number of classes, and a first one for other channels, start anew.
+    """
+    torch.manual_seed(settings.training.seed)
+    network = build_network(settings.network)
+    if start_from is None:
+        return network
+    own = network.state_dict()
+    fitting = {
+        name: value
+        for name, value in start_from.weights.items()
+        if name in own and own[name].shape == value.shape
+    }
+    if len(own) - len(fitting) > 4:
+        raise InputError(
+            "a model of another network", "one of the same kind, width and depth", "see inspect"
+        )
+    network.load_state_dict(fitting, strict=False)
+    return network

@@ -1,0 +1,58 @@
+"""Progress on a terminal, with time left; silent when standard error is none."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from biounet.learning.run_folder import Record
+
+
+def progress_bar() -> Progress:
+    """A bar on standard error; disabled where that is no terminal."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[seen]}"),
+        console=console,
+        disable=not sys.stderr.isatty(),
+        transient=False,
+    )
+
+
+@contextmanager
+def training_progress() -> Iterator[Callable[[Record], None]]:
+    """Draws the records of a training run as they come."""
+    with progress_bar() as bar:
+        task = bar.add_task("training", total=1.0, seen="")
+        seen = {"score": ""}
+
+        def on_record(record: Record) -> None:
+            kind = record["kind"]
+            if kind == "choice":
+                bar.console.print(f"{record['name']} = {record['value']}: {record['why']}") if (
+                    not bar.disable
+                ) else None
+            elif kind == "validation":
+                seen["score"] = f" · {record['score']} {record['value']:.3f}"
+            elif kind == "step":
+                text = f"loss {record['loss']:.3f}{seen['score']}"
+                bar.update(task, completed=record["progress"], seen=text)
+            elif kind == "end":
+                bar.update(task, completed=1.0)
+
+        yield on_record
