@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from biounet.images.image import AXES
 from biounet.images.regions import Pixels
 
 if TYPE_CHECKING:  # zarr and yaozarrs take half a second to import: only where needed
@@ -37,7 +38,7 @@ def create_ome_zarr(
     """Make an empty OME-Zarr 0.5 image with all levels of its pyramid; returns the largest.
 
     Fill it, then call `write_pyramid`. Levels halve Y and X, down to SMALLEST_LEVEL_PX.
-    `name` is the image's, where `path` is a temporary one.
+    `axes` are in the order TCZYX. `name` is the image's, where `path` is a temporary one.
     """
     import zarr
 
@@ -94,19 +95,25 @@ def write_ome_zarr(
     reduction: Reduction,
     name: str,
 ) -> None:
-    """Write an array (also a lazy one, block by block) as OME-Zarr 0.5 with its pyramid."""
+    """Write an array (also a lazy one, block by block) as OME-Zarr 0.5 with its pyramid.
+
+    The axes are stored in the order TCZYX, as the format asks.
+    """
+    stored = "".join(axis for axis in AXES if axis in axes)
+    order = [axes.index(axis) for axis in stored]
     largest = create_ome_zarr(
         path,
-        array.shape,
+        [array.shape[k] for k in order],
         array.dtype,
-        axes,
+        stored,
         pixel_size_um=pixel_size_um,
         channel_names=channel_names,
         name=name,
     )
     for box in blocks(largest.shape, largest.chunks):
-        largest[box] = np.asarray(array[box])
-    write_pyramid(path, axes, reduction)
+        source = tuple(box[stored.index(axis)] for axis in axes)
+        largest[box] = np.transpose(np.asarray(array[source]), order)
+    write_pyramid(path, stored, reduction)
 
 
 def blocks(shape: Sequence[int], steps: Sequence[int]) -> Iterator[tuple[slice, ...]]:

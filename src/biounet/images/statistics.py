@@ -132,8 +132,8 @@ def _mean_and_std(n: int, total: int, total_of_squares: int) -> tuple[float, flo
 def _from_integer_sums(data: Pixels, axes: str, n_channels: int) -> IntensityStatistics:
     n = math.prod(data.shape) // n_channels
     total, squares = [0] * n_channels, [0] * n_channels
-    minimum: list[int | None] = [None] * n_channels
-    maximum: list[int | None] = [None] * n_channels
+    lows: list[list[int]] = [[] for _ in range(n_channels)]
+    highs: list[list[int]] = [[] for _ in range(n_channels)]
     for block in _blocks(data, axes):
         for c, values in enumerate(block):
             low, high = int(values.min()), int(values.max())
@@ -144,21 +144,21 @@ def _from_integer_sums(data: Pixels, axes: str, n_channels: int) -> IntensitySta
                     "save the image as 16-bit integers or as float32",
                 )
             # distance from the block's minimum, in two halves of 16 bits, so that no sum overflows
-            shifted = (values - values.dtype.type(low)).astype(np.uint64)
+            shifted = values.astype(np.uint64) - np.uint64(low % 2**64)
             top, bottom = shifted >> np.uint64(16), shifted & np.uint64(0xFFFF)
             s = int(shifted.sum())
             s2 = (int((top * top).sum()) << 32) + int((bottom * bottom).sum())
             s2 += int((top * bottom).sum()) << 17
             total[c] += s + low * values.size
             squares[c] += s2 + 2 * low * s + low * low * values.size
-            minimum[c] = low if minimum[c] is None else min(minimum[c] or 0, low)
-            maximum[c] = high if maximum[c] is None else max(maximum[c] or 0, high)
+            lows[c].append(low)
+            highs[c].append(high)
     moments = [_mean_and_std(n, s, s2) for s, s2 in zip(total, squares, strict=True)]
     return IntensityStatistics(
         mean=tuple(mean for mean, _ in moments),
         std=tuple(std for _, std in moments),
-        minimum=tuple(float(v or 0) for v in minimum),
-        maximum=tuple(float(v or 0) for v in maximum),
+        minimum=tuple(float(min(found)) for found in lows),
+        maximum=tuple(float(max(found)) for found in highs),
     )
 
 
@@ -168,9 +168,8 @@ def _from_float_blocks(data: Pixels, axes: str, n_channels: int) -> IntensitySta
     n_bad = 0
     for block in _blocks(data, axes):
         for channel, values in enumerate(block):
-            bad = values.size - int(np.isfinite(values).sum())
-            n_bad += bad
-            if bad or n_bad:
+            n_bad += values.size - int(np.isfinite(values).sum())
+            if n_bad:  # only counting from here on
                 continue
             minimum[channel] = min(minimum[channel], float(values.min()))
             maximum[channel] = max(maximum[channel], float(values.max()))
