@@ -98,7 +98,9 @@ def test_what_we_write_is_valid(tmp_path):
 def test_written_block_by_block_with_shards(tmp_path):
     path = tmp_path / "x.ome.zarr"
     data = np.random.default_rng(0).integers(0, 9, (300, 500), dtype=np.uint32)
-    largest = create_ome_zarr(path, data.shape, data.dtype, "YX", chunks=(64, 64), shards=(128, 256))
+    largest = create_ome_zarr(
+        path, data.shape, data.dtype, "YX", chunks=(64, 64), shards=(128, 256)
+    )
     assert largest.shards == (128, 256)
     for box in reversed(list(blocks(data.shape, largest.shards))):
         largest[box] = data[box]

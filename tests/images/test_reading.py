@@ -87,9 +87,7 @@ def test_pages_without_axes_are_said_to_be_without(tmp_path):
 
 def test_an_imagej_stack_with_a_slice_distance_is_a_volume(tmp_path):
     metadata = {"axes": "ZYX", "spacing": 0.5, "unit": "micron"}
-    tifffile.imwrite(
-        tmp_path / "x.tif", STACK, imagej=True, metadata=metadata, resolution=(5, 5)
-    )
+    tifffile.imwrite(tmp_path / "x.tif", STACK, imagej=True, metadata=metadata, resolution=(5, 5))
     image = read(tmp_path / "x.tif")
     assert image.axes == "ZYX"
     assert image.pixel_size_um == pytest.approx((0.5, 0.2, 0.2))

@@ -69,5 +69,5 @@ def test_region_is_a_copy():
     [((2,), (2,), (5,)), ((0, 0), (1, 1), (5,)), ((0,), (1,), (0,)), ((0,), (1, 1), (5, 5))],
 )
 def test_impossible_boxes_are_refused(start, stop, shape):
-    with pytest.raises(ValueError, match="positions|box"):
+    with pytest.raises(ValueError, match=r"positions|box"):
         read_region(np.zeros(shape), start, stop)

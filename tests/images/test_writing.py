@@ -140,7 +140,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch, name):
     monkeypatch.setattr(Path, "write_bytes", no_space)
     monkeypatch.setattr(tifffile.FileHandle, "write_array", no_space)
     monkeypatch.setattr(zarr.storage.LocalStore, "set", no_space)
-    with pytest.raises(InputError, match="no space left on the disk while writing .*x"):
+    with pytest.raises(InputError, match=r"no space left on the disk while writing .*x"):
         write_image(tmp_path / name, np.zeros((50, 50), np.uint8), "YX")
     assert list(tmp_path.iterdir()) == []
 

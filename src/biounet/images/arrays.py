@@ -48,15 +48,31 @@ def dataset_from_arrays(
 def _as_lists(
     images: Any, labels: Any, axes: SpatialAxes | None
 ) -> tuple[Sequence[Any], Sequence[Any]]:
-    if not hasattr(images, "shape") or not hasattr(labels, "shape"):
-        return (
-            [images] if isinstance(images, str | Path) or hasattr(images, "shape") else images,
-            [labels] if isinstance(labels, str | Path) or hasattr(labels, "shape") else labels,
-        )
-    n_spatial = 2 if axes is None else len(axes)
-    if labels.ndim == n_spatial:
-        return [images], [labels]
-    return [images[k] for k in range(len(images))], [labels[k] for k in range(len(labels))]
+    if _is_array(images) and _is_array(labels):
+        if labels.ndim == (2 if axes is None else len(axes)):
+            return [images], [labels]
+        return _entries(images), _entries(labels)
+    return _listed(images, labels, "images"), _listed(labels, images, "labels")
+
+
+def _entries(stack: Any) -> list[Any]:
+    return [stack[k] for k in range(stack.shape[0])]
+
+
+def _listed(given: Any, other: Any, what: str) -> Sequence[Any]:
+    if isinstance(given, str | Path):
+        return [given]
+    if _is_array(given):
+        return [given] if isinstance(other, str | Path) else _entries(given)
+    if isinstance(given, Sequence):
+        return given
+    raise InputError(
+        f"{what} of type {type(given).__name__}", "a list, an array or a path", "give one of them"
+    )
+
+
+def _is_array(given: Any) -> bool:
+    return hasattr(given, "shape") and hasattr(given, "dtype")
 
 
 def _pair(k: int, image: Any, label: Any) -> Pair:
@@ -75,7 +91,7 @@ def _pair(k: int, image: Any, label: Any) -> Pair:
 def _source(name: str, given: Any) -> Source:
     if isinstance(given, str | Path):
         return Source(Path(given).name, Path(given))
-    if not hasattr(given, "shape") or not hasattr(given, "dtype"):
+    if not _is_array(given):
         given = np.asarray(given)
     axes = "ZYX"[-given.ndim :] if given.ndim in (2, 3) else None
     return Source(name, array=given, axes=axes)
