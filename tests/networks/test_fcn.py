@@ -1,6 +1,7 @@
 """The FCN: the paper's golden facts, bilinear up-sampling, skip sums, unpooling, exact tiles."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,10 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from biounet.config import read_settings, validated_settings
+from biounet.config import FAST, read_settings, validated_settings
 from biounet.errors import InputError
 from biounet.geometry import Footprint, Shape
-from biounet.network_settings import FCNSettings
+from biounet.network_settings import FCNSettings, SlidingWindowSettings
 from biounet.networks import build_network, fold
 from biounet.networks.convolution import Convolution
 from biounet.networks.fcn import FCN, BilinearUp, SkipSums, Unpooling, mark_maxima
@@ -153,7 +154,7 @@ def test_tiles_give_the_numbers_of_one_whole_pass(
     network, footprint = awake(build_network(description)), description.footprint
     largest = 100 if description.dimensions == 2 else 20
     shape = tuple(data.draw(st.integers(1, largest)) for _ in footprint.step)
-    more = tuple(data.draw(st.integers(0, 40)) for _ in footprint.step)
+    more = tuple(data.draw(st.integers(9, 40)) for _ in footprint.step)
     tile = footprint.round_down(
         tuple(n + m for n, m in zip(footprint.smallest_tile, more, strict=True))
     )
@@ -313,9 +314,11 @@ def test_wrong_settings_are_told_in_one_line(wrong: dict[str, object], text: str
         validated_settings({"network": {"kind": "fcn", **wrong}})
 
 
-def test_a_settings_file_may_ask_for_another_network_than_the_presets(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_settings_file_may_ask_for_another_network_than_the_presets(tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
-    path.write_text("preset: fast\nnetwork: {kind: fcn, depth: 3}\n")
-    assert read_settings(path).network == FCNSettings(depth=3)
+    path.write_text("preset: paper\nnetwork: {kind: fcn, depth: 3}\n")
+    assert read_settings(path).network == FCNSettings(depth=3)  # of the U-Net's width, nothing
+    path.write_text("network: {kind: sliding-window, stages: 3}\n")
+    assert read_settings(path).network == SlidingWindowSettings(stages=3)
     path.write_text("network: {width: 16}\n")
-    assert read_settings(path).network.kind == "unet"
+    assert read_settings(path).network == FAST.network.model_copy(update={"width": 16})
