@@ -90,6 +90,8 @@ class TrainingSettings(Frozen):
     validation_fraction: Fraction = 0.15
     validations: Annotated[int, Field(ge=0)] = 8
     """How often the validation images are scored during the run."""
+    checkpoint_s: NonNegative = 20.0
+    """Least time between two checkpoints; they are also at least 4 % of the run apart."""
 
 
 class ObjectSettings(Frozen):

@@ -104,24 +104,28 @@ def read_model(path: Path) -> ModelFile:
         ) from None
     if text is None:
         raise InputError(f"{path} without biounet's settings", "a biounet model", "check the path")
-    header = json.loads(text)
-    if header.get("format_version", 0) > FORMAT_VERSION:
-        raise InputError(
-            f"{path} of format {header['format_version']}",
-            f"format {FORMAT_VERSION} or older",
-            "update biounet",
+    try:
+        header = json.loads(text)
+        version = int(header["format_version"])
+        if version > FORMAT_VERSION:
+            raise InputError(
+                f"{path} of format {version}", f"format {FORMAT_VERSION} or older", "update biounet"
+            )
+        model = ModelFile(
+            settings=validated_settings(header["settings"]),
+            weights=weights,
+            class_names=tuple(header["class_names"]),
+            intensity=Intensity(
+                tuple(header["intensity"]["offset"]), tuple(header["intensity"]["scale"])
+            ),
+            provenance=header["provenance"],
         )
-    settings = validated_settings(header["settings"])
-    _check_tensors(path, weights, settings)
-    return ModelFile(
-        settings=settings,
-        weights=weights,
-        class_names=tuple(header["class_names"]),
-        intensity=Intensity(
-            tuple(header["intensity"]["offset"]), tuple(header["intensity"]["scale"])
-        ),
-        provenance=header["provenance"],
-    )
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} with a damaged header ({error})", "a model file", "copy or train it again"
+        ) from None
+    _check_tensors(path, weights, model.settings)
+    return model
 
 
 def _check_tensors(path: Path, weights: dict[str, Tensor], settings: Settings) -> None:

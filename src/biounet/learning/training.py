@@ -21,8 +21,8 @@ from biounet.learning.setup import Request, initial_network, set_up
 from biounet.learning.step import Learner, make_learner, train_step, trained_weights
 from biounet.model import ModelFile, read_model, write_model
 
-CHECKPOINT_S, CHECKPOINT_SHARE = 20.0, 0.04
-"""A checkpoint is written when both this time and this share of the run have passed."""
+CHECKPOINT_SHARE = 0.04
+"""Share of the run between two checkpoints, if `checkpoint_s` has passed too."""
 
 LOG_SHARE = 1 / 400
 """Share of the run between two lines of the log."""
@@ -139,7 +139,7 @@ def _learn(run: Run, state: State) -> None:
         if progress - logged >= LOG_SHARE or step == 0:
             append_record(run.folder, record)
             logged, losses = progress, []
-        if now - saved_at >= CHECKPOINT_S and progress - saved >= CHECKPOINT_SHARE:
+        if now - saved_at >= training.checkpoint_s and progress - saved >= CHECKPOINT_SHARE:
             write_checkpoint(state.learner, state.here(), run.folder.checkpoint)
             saved_at, saved = now, progress
 

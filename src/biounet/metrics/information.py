@@ -45,15 +45,14 @@ def information(overlap: CellOverlap) -> Information:
     if overlap.n == 0:
         return Information(0.0, 0.0, 0.0)
     alone = overlap.n_alone / overlap.n * log(overlap.n)
-    n_segments = len(overlap.prediction) + overlap.n_alone
     return Information(
-        # exactly 0 for one cell or segment, whatever rounding says
-        truth=_entropy(overlap.truth, overlap.n) if len(overlap.truth) > 1 else 0.0,
-        prediction=_entropy(overlap.prediction, overlap.n) + alone if n_segments > 1 else 0.0,
+        truth=_entropy(overlap.truth, overlap.n),
+        prediction=_entropy(overlap.prediction, overlap.n) + alone,
         both=_entropy(overlap.shared, overlap.n) + alone,
     )
 
 
 def _entropy(pixels: NDArray[np.int64], n: int) -> float:
+    """Exactly 0 for a single part: its share of the pixels is exactly 1."""
     share = pixels / n
     return float(-(share * np.log(share)).sum())

@@ -79,16 +79,16 @@ def _debris(view: View) -> Floats:
 def _touching_cells(view: View) -> NDArray[np.uint16]:
     """Stained cytoplasm: bright, grainy cells in colonies, thinner and dimmer at their rims."""
     truth = view.truth
-    rim = 0.35 + 0.65 * (1 - np.exp(-truth.depth / 3.5))
+    rim = 0.2 + 0.8 * (1 - np.exp(-truth.depth / 4.0))
     nucleus = 1 - 0.35 / (1 + np.exp((truth.radial - 0.42) * 18))
-    grain = 1 + 0.16 * view.texture(111, 1.6) + 0.14 * view.texture(112, 4.0)
+    grain = 1 + 0.14 * view.texture(111, 1.6) + 0.11 * view.texture(112, 4.0)
     cells = view.brightness(0.35) * rim * nucleus * np.maximum(grain, 0.1) * (truth.owner > 0)
     haze = (
         0.18
         + 0.25 * view.blur((truth.owner > 0).astype(float), 7.0)
         + 0.03 * view.texture(113, 30.0)
     )
-    signal = view.blur(cells + 1.5 * _debris(view), 1.1) + haze
+    signal = view.blur(cells + 1.5 * _debris(view), 1.0) + haze
     return view.sensor(signal * view.illumination(0.25), photons=220, read_noise=6)
 
 
@@ -148,7 +148,7 @@ def _all(view: View) -> NDArray[np.bool_]:
 
 APPEARANCES = {
     "touching-cells": Appearance(
-        Population(24, 15, 0.16, 1.5, 0.0, 0.62, 1.6, 8), 0.35, _all, _touching_cells
+        Population(26, 15, 0.14, 1.4, 0.0, 0.74, 1.4, 8), 0.35, _all, _touching_cells
     ),
     "membranes": Appearance(
         Population(28, 15, 0.28, 1.8, 0.0, 0.75, 3.0, 9, outline=2.4),

@@ -1,0 +1,157 @@
+"""Augmentation: each part against an oracle, seeds, and what must stay the same."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from biounet.config import AugmentationSettings
+from biounet.learning.augmentation import (
+    Change,
+    change_grey,
+    cubic_weights,
+    draw_change,
+    elastic_displacement,
+    sample_image,
+    sample_rng,
+    sampling_grid,
+)
+from biounet.learning.sampling import TrainingImage, draw_batch, draw_centre
+
+STILL = AugmentationSettings(
+    mirror=False,
+    rotation_degrees=0,
+    scale=0,
+    elastic_std_px=0,
+    brightness=0,
+    contrast=0,
+    gamma=0,
+    noise=0,
+)
+
+
+def image_of(shape: tuple[int, ...], seed: int = 0) -> TrainingImage:
+    rng = np.random.default_rng(seed)
+    truth = np.stack([rng.integers(0, 2, shape), rng.uniform(0.1, 5, shape)])
+    return TrainingImage(
+        "image",
+        torch.from_numpy(rng.normal(size=(1, *shape)).astype(np.float32)),
+        torch.from_numpy(truth.astype(np.float32)),
+    )
+
+
+def still(dimensions: int) -> Change:
+    return draw_change(STILL, dimensions, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("shape", [(9, 12), (5, 6, 7)])
+def test_no_change_gives_the_image_itself(shape: tuple[int, ...]) -> None:
+    image = image_of(shape)
+    centre = (np.array(shape) - 1) / 2
+    grid = sampling_grid(still(len(shape)), centre, shape)
+    torch.testing.assert_close(sample_image(image.image, grid, "bilinear"), image.image)
+    torch.testing.assert_close(sample_image(image.truth, grid, "nearest"), image.truth)
+
+
+def test_outside_the_image_is_mirrored() -> None:
+    image = image_of((8, 10))
+    grid = sampling_grid(still(2), np.array([3.5, 4.5]), (22, 24))
+    got = sample_image(image.image, grid, "bilinear")[0].numpy()
+    expected = np.pad(image.image[0].numpy(), 7, mode="reflect")
+    np.testing.assert_allclose(got, expected, atol=2e-5)
+
+
+def test_a_quarter_turn_is_exact() -> None:
+    image = image_of((7, 7))
+    change = replace(still(2), matrix=np.array([[0.0, -1.0], [1.0, 0.0]]))
+    got = sample_image(image.image, sampling_grid(change, np.array([3.0, 3.0]), (7, 7)), "bilinear")
+    np.testing.assert_allclose(got[0], np.rot90(image.image[0].numpy(), -1), atol=1e-5)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20)
+def test_one_interpolation_equals_scipy(seed: int) -> None:
+    """Rotation, mirror and elastic deformation together, against scipy at the same points."""
+    image = image_of((40, 50), seed)
+    rng = np.random.default_rng(seed)
+    change = draw_change(AugmentationSettings(scale=0.2), 2, rng)
+    grid = sampling_grid(change, np.array([20.0, 22.0]), (16, 18))
+    got = sample_image(image.image, grid, "bilinear")[0].numpy()
+    expected = ndimage.map_coordinates(
+        image.image[0].numpy().astype(float), grid.numpy().astype(float), order=1, mode="mirror"
+    )
+    np.testing.assert_allclose(got, expected, atol=2e-3)
+
+
+def test_bicubic_field_passes_through_its_coarse_values_and_lines() -> None:
+    rng = np.random.default_rng(0)
+    coarse = rng.normal(0, 10, (2, 3, 3))
+    field = elastic_displacement(coarse, (41, 61)).numpy()
+    np.testing.assert_allclose(field[:, ::20, ::30], coarse, atol=1e-4)
+    weights = cubic_weights(5, 33).numpy()
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
+    inner = weights[8:25] @ np.arange(5.0)  # a straight line, away from the ends
+    np.testing.assert_allclose(inner, np.linspace(0, 4, 33)[8:25], atol=1e-5)
+
+
+def test_elastic_displacements_have_the_asked_spread() -> None:
+    changes = [
+        draw_change(AugmentationSettings(), 2, sample_rng(0, n)).displacement for n in range(400)
+    ]
+    assert np.std(changes) == pytest.approx(10, rel=0.05)
+    assert changes[0].shape == (2, 3, 3)
+
+
+def test_same_number_same_patch_whatever_was_drawn_before() -> None:
+    images = [image_of((60, 70), 1), image_of((40, 90), 2)]
+    settings_ = AugmentationSettings(noise=0.2, gamma=0.1)
+
+    def batch(numbers: list[int]) -> torch.Tensor:
+        return draw_batch(images, numbers, (44, 44), (4, 4), settings_, 0.5, 7).image
+
+    together = batch([3, 4, 5])
+    assert torch.equal(together[1], batch([4])[0])
+    assert not torch.equal(together[0], together[1])
+    other = draw_batch(images, [4], (44, 44), (4, 4), settings_, 0.5, 8).image
+    assert not torch.equal(other[0], together[1])
+
+
+def test_labels_and_weights_follow_the_image() -> None:
+    """An image that is its own class map must stay so under every change but the grey ones."""
+    rng = np.random.default_rng(0)
+    blobs = (ndimage.gaussian_filter(rng.normal(size=(120, 120)), 6) > 0).astype(np.float32)
+    source = TrainingImage(
+        "blobs", torch.from_numpy(blobs)[None], torch.from_numpy(np.stack([blobs, blobs + 1]))
+    )
+    bare = AugmentationSettings(brightness=0, contrast=0, scale=0.2)
+    batch = draw_batch([source], range(20), (60, 60), (20, 20), bare, 0.0, 0)
+    inner = batch.image[:, 0, 20:40, 20:40].numpy()
+    agree = (inner > 0.5) == batch.class_map.numpy().astype(bool)
+    assert agree[(inner < 0.01) | (inner > 0.99)].all()
+    assert torch.equal(batch.weights, batch.class_map + 1.0)
+
+
+def test_centres_fall_on_annotated_foreground_when_asked() -> None:
+    truth = torch.zeros(2, 30, 30)
+    truth[1, 10:20, 10:20] = 1.0  # annotated
+    truth[0, 12:14, 12:14] = 1.0  # foreground
+    source = TrainingImage("one", torch.zeros(1, 30, 30), truth)
+    rng = np.random.default_rng(0)
+    annotated = [draw_centre(source, False, rng) for _ in range(50)]
+    assert all((9.5 <= c).all() and (c <= 19.5).all() for c in annotated)
+    foreground = [draw_centre(source, True, rng) for _ in range(10)]
+    inside = [(11.4 <= c).all() and (c <= 13.6).all() for c in foreground]
+    assert sum(inside) >= 1  # 4 of 900 pixels: found or given up after 64 tries
+
+
+def test_grey_changes() -> None:
+    image = torch.tensor([[-4.0, 0.0, 4.0]])
+    change = replace(still(2).grey, contrast=2.0, brightness=1.0, gamma=0.5)
+    torch.testing.assert_close(change_grey(image, change), torch.tensor([[-3.0, 1.0, 5.0]]))
+    noisy = replace(still(2).grey, noise=0.5, noise_seed=3)
+    assert torch.equal(change_grey(image, noisy), change_grey(image, noisy))
+    assert not torch.equal(change_grey(image, noisy), image)
