@@ -142,9 +142,9 @@ def test_centres_fall_on_annotated_foreground_when_asked() -> None:
     source = TrainingImage("one", torch.zeros(1, 30, 30), truth)
     rng = np.random.default_rng(0)
     annotated = [draw_centre(source, False, rng) for _ in range(50)]
-    assert all((9.5 <= c).all() and (c <= 19.5).all() for c in annotated)
+    assert all((c >= 9.5).all() and (c <= 19.5).all() for c in annotated)
     foreground = [draw_centre(source, True, rng) for _ in range(10)]
-    inside = [(11.4 <= c).all() and (c <= 13.6).all() for c in foreground]
+    inside = [(c >= 11.4).all() and (c <= 13.6).all() for c in foreground]
     assert sum(inside) >= 1  # 4 of 900 pixels: found or given up after 64 tries
 
 

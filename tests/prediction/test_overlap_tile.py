@@ -152,7 +152,8 @@ def test_rotations_turn_back() -> None:
         return np.repeat(np.asarray(source[(slice(None), *inside)]), 2, axis=0)
 
     got = average_rotations(image, 7, crop)
-    np.testing.assert_allclose(got[0], image[0], atol=0.02)
+    inner = (slice(2, -2), slice(2, -2))  # at the edge the mirrored image has a kink
+    np.testing.assert_allclose(got[0][inner], image[0][inner], atol=0.02)
     assert np.abs(got[0] - image[0]).max() > 0
 
 
