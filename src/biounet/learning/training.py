@@ -33,11 +33,13 @@ def train(
     request: Request,
     folder: RunFolder,
     on_record: Callable[[Record], None] = lambda _: None,
+    on_step: Callable[[Callable[[], ModelFile]], None] = lambda _: None,
 ) -> ModelFile:
     """Train a network; go on where the folder's checkpoint stands.
 
-    Every record of the log goes to `on_record` too, and every step besides. After Ctrl-C the
-    models are written before `KeyboardInterrupt` goes on.
+    Every record of the log goes to `on_record` too, and every step besides; `on_step` is given,
+    after every step, what makes a model of the present weights. After Ctrl-C the models are
+    written before `KeyboardInterrupt` goes on.
 
     Returns:
         The best model (also in the folder).
@@ -57,7 +59,7 @@ def train(
         log(run, {"kind": "resumed", "step": position.step, "resumed_at_step": position.step})
     state = State(learner, position, time.monotonic() - position.used_s)
     try:
-        _learn(run, state)
+        _learn(run, state, on_step)
         interrupted = False
     except KeyboardInterrupt:
         interrupted = True
@@ -86,7 +88,7 @@ class State:
         return replace(self.position, used_s=time.monotonic() - self.began)
 
 
-def _learn(run: Run, state: State) -> None:
+def _learn(run: Run, state: State, on_step: Callable[[Callable[[], ModelFile]], None]) -> None:
     """Steps until the budget is used, with validations and checkpoints on the way."""
     settings, training = run.settings, run.settings.training
     footprint = settings.network.footprint
@@ -102,6 +104,10 @@ def _learn(run: Run, state: State) -> None:
     progress = logged = saved = _progress(run, before_s, reserve_s, state.here())
     saved_at, losses, sampling_s = time.monotonic(), [], 0.0
     sitting = time.monotonic()
+
+    def present() -> ModelFile:
+        return model_of(run, trained_weights(state.learner), state.position.step, None)
+
     while True:
         progress = _progress(run, before_s, reserve_s, state.here())
         if math.floor(progress * n_validations) > state.position.n_validations:
@@ -136,6 +142,7 @@ def _learn(run: Run, state: State) -> None:
             "sampling_share": sampling_s / (now - sitting),
         }
         run.on_record(record)
+        on_step(present)
         if progress - logged >= LOG_SHARE or step == 0:
             append_record(run.folder, record)
             logged, losses = progress, []
