@@ -6,6 +6,7 @@ from pathlib import Path
 from biounet.errors import InputError
 from biounet.images.assembly import Found
 from biounet.images.dataset import Source
+from biounet.images.label_notes import read_label_notes
 from biounet.images.matching import (
     bare_stem,
     has_label_name,
@@ -49,15 +50,18 @@ def find_two(images: Path, labels: Path) -> Found:
     if is_image(images) or is_image(labels):
         return Found((_pair(images, labels),), "one image and its label")
     matched, lone = match_by_name(list_images(images), list_images(labels))
+    notes = read_label_notes(labels)
     return Found(
         tuple(_pair(*pair) for pair in matched),
         f"two folders ({images.name}/ and {labels.name}/), matched by name",
         _without_label(lone),
+        None if notes is None else notes.labels_are,
+        None if notes is None else notes.ignore_value,
     )
 
 
 def find_in_folder(folder: Path) -> Found:
-    """images/ and labels/ inside a folder, or images and labels side by side in it."""
+    """images/ and labels/ inside a folder, images and a folder labels/, or both side by side."""
     inside = {"images": IMAGE_FOLDERS, "labels": LABEL_FOLDERS}
     children = {what: child_folders(folder, names) for what, names in inside.items()}
     for what, several in children.items():
@@ -69,6 +73,8 @@ def find_in_folder(folder: Path) -> Found:
             )
     if children["images"] and children["labels"]:
         return find_two(children["images"][0], children["labels"][0])
+    if children["labels"] and any(map(is_image, folder.iterdir())):
+        return find_two(folder, children["labels"][0])
     return _side_by_side(folder, list_images(folder))
 
 
