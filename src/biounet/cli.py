@@ -6,6 +6,9 @@ Imports of the package stand inside the commands, so that `--help` is instant.
 import shlex
 import sys
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -196,6 +199,52 @@ def _said(settings: Path | None, changes: tuple[str, ...]) -> dict[str, Any]:
             value = {part: value}
         said = merged(said, value)
     return said
+
+
+@app.command
+def evaluate(
+    prediction: Path,
+    truth: Path,
+    *,
+    metrics: Metrics = "auto",
+    json: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Score a prediction against the truth.
+
+    Example: `biounet evaluate predicted/ labels/ --metrics matching --json scores.json`
+
+    Parameters
+    ----------
+    prediction
+        An image, stack or folder; for `ctc` a folder such as `01_RES`.
+    truth
+        The same of the truth; for `ctc` a folder such as `01_GT`.
+    metrics
+        `isbi2012` (probabilities), `ctc`, `overlap` (masks, classes) or `matching` (objects).
+    json
+        File for all scores, those at every threshold included.
+    """
+    from biounet.evaluation import evaluate_files, headline, write_scores
+    from biounet.progress import counted_progress
+
+    with counted_progress("scoring") as on_part, warnings_as_lines():
+        scores = evaluate_files(prediction, truth, metrics, on_part)
+    if json is not None:
+        write_scores(scores, json)
+    say(headline(scores))
+
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Show warnings as plain lines on standard error."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"biounet: warning: {message}", file=sys.stderr)  # noqa: T201
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = show
+        yield
 
 
 @app.command

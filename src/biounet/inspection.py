@@ -51,7 +51,8 @@ def describe_data(dataset: DataSet) -> str:
         lines.append(f"  pixel size {' x '.join(f'{s:g}' for s in facts.pixel_size_um)} um")
     lines += [f"  note       {note}" for note in dataset.notes]
     lines.append(
-        f"train would use {machine.n_cores} cores, {device}, {choose_precision('auto', device)}, and"
+        f"train would use {machine.n_cores} cores, {device},"
+        f" {choose_precision('auto', device)}, and"
     )
     lines += [f"  {c.name} = {c.value}: {c.why}" for c in choices]
     return "\n".join(lines)

@@ -56,3 +56,11 @@ def training_progress() -> Iterator[Callable[[Record], None]]:
                 bar.update(task, completed=1.0)
 
         yield on_record
+
+
+@contextmanager
+def counted_progress(what: str) -> Iterator[Callable[[int], None]]:
+    """A bar without an end for parts that are counted as they are done."""
+    with progress_bar() as bar:
+        task = bar.add_task(what, total=None, seen="")
+        yield lambda n_done: bar.update(task, completed=n_done, seen=f"{n_done} done")

@@ -1,0 +1,296 @@
+"""Scores of files against files (`biounet evaluate`): pairs them, reads them, calls `metrics`.
+
+Every score is a tree of plain values, ready for JSON: headline numbers first, then the values by
+threshold, frame or image behind them.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biounet.errors import InputError
+from biounet.images.atomic import written_whole
+from biounet.images.challenge import read_sequence
+from biounet.images.image import Image
+from biounet.images.labels import as_integers
+from biounet.images.matching import list_images, match_by_name
+from biounet.images.reading import read_image
+from biounet.metrics import (
+    IOU_THRESHOLDS,
+    FrameMatch,
+    InstanceScores,
+    Track,
+    confusion,
+    det_score,
+    evaluate_isbi2012,
+    instance_scores,
+    match_frames,
+    match_objects,
+    overlap_scores,
+    seg_score,
+    tra_score,
+)
+
+Metrics = Literal["auto", "isbi2012", "ctc", "overlap", "matching"]
+Scores = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A prediction and its truth, by name."""
+
+    name: str
+    prediction: Path
+    truth: Path
+
+
+def evaluate_files(
+    prediction: Path,
+    truth: Path,
+    metrics: Metrics = "auto",
+    on_part: Callable[[int], None] = lambda _: None,
+) -> Scores:
+    """Score files against files.
+
+    Args:
+        prediction, truth: two images or stacks, two folders whose files have matching names, or
+            two folders of the Cell Tracking Challenge (`01_RES`, `01_GT`).
+        metrics: which; `auto`: `ctc` for a challenge folder, `isbi2012` for probabilities,
+            `overlap` for masks, else `matching`.
+        on_part: called with the number of slices, frames or images done, after each.
+
+    Raises:
+        InputError: files that are missing, do not fit together, or hold wrong values.
+    """
+    for path in (prediction, truth):
+        if not path.exists():
+            raise InputError(f"no file or folder {path}", "one that exists", "check the path")
+    if metrics == "auto":
+        metrics = _choose(prediction, truth)
+    if metrics == "ctc":
+        return _evaluate_ctc(prediction, truth)
+    pairs = pair_files(prediction, truth)
+    if metrics == "isbi2012":
+        return _evaluate_isbi2012(pairs, on_part)
+    if metrics == "overlap":
+        return _evaluate_overlap(pairs, on_part)
+    return _evaluate_matching(pairs, on_part)
+
+
+def write_scores(scores: Scores, path: Path) -> None:
+    """Write scores as JSON; what is not a number (NaN) becomes null."""
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(_plain(scores), indent=1) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(v) for name, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def pair_files(prediction: Path, truth: Path) -> list[Pair]:
+    """Each truth with its prediction: two files, or the files of two folders by name."""
+    if prediction.is_dir() != truth.is_dir() and ".zarr" not in f"{prediction}{truth}":
+        raise InputError(
+            f"a folder and a file ({prediction}, {truth})", "two of a kind", "name both alike"
+        )
+    if not truth.is_dir() or truth.suffix == ".zarr":
+        return [Pair(truth.stem, prediction, truth)]
+    matched, _ = match_by_name(list_images(prediction), list_images(truth))
+    return [Pair(truth_file.stem, predicted, truth_file) for predicted, truth_file in matched]
+
+
+def _choose(prediction: Path, truth: Path) -> Metrics:
+    """The metrics that fit the files."""
+    if truth.is_dir() and (
+        truth.name.endswith(("_GT", "_ST")) or (truth / "SEG").is_dir() or (truth / "TRA").is_dir()
+    ):
+        return "ctc"
+    first = pair_files(prediction, truth)[0]
+    if np.dtype(read_image(first.prediction).data.dtype).kind == "f":
+        return "isbi2012"
+    values = np.unique(_read_labels(first.truth))
+    return "overlap" if len(values) <= 2 else "matching"
+
+
+def _read_labels(path: Path) -> NDArray[Any]:
+    """The integers of a label file, all its pages."""
+    image = read_image(path)
+    if "C" in image.axes:
+        raise InputError(
+            f"{path} with channels (axes {image.axes})", "labels of one channel", "take one channel"
+        )
+    return as_integers(np.asarray(image.data), path.name)
+
+
+# ISBI 2012
+
+
+def _evaluate_isbi2012(pairs: list[Pair], on_part: Callable[[int], None]) -> Scores:
+    labels = [_read_labels(p.truth) for p in pairs]
+    slices = [a.reshape(-1, *a.shape[-2:]) for a in labels]
+    probabilities = [
+        _cell_probabilities(read_image(p.prediction), s) for p, s in zip(pairs, slices, strict=True)
+    ]
+    if len({s.shape[1:] for s in slices}) > 1:
+        raise InputError("slices of different sizes", "slices of one size", "score them apart")
+    scores = evaluate_isbi2012(
+        np.concatenate(probabilities), np.concatenate(slices) > 0, on_slice=on_part
+    )
+    tree = asdict(scores)
+    tree.pop("slices")
+    return {"metrics": "isbi2012", "n_slices": sum(map(len, slices)), **tree}
+
+
+def _cell_probabilities(image: Image, labels: NDArray[Any]) -> NDArray[Any]:
+    """P(cell) of every slice: the last class where the axes name a class axis ("C")."""
+    data = np.asarray(image.data)
+    if "C" in image.axes:
+        data = np.take(data, -1, axis=image.axes.index("C"))
+    data = data.reshape(-1, *data.shape[-2:])
+    if data.dtype.kind in "iu":
+        raise InputError(
+            f"integer probabilities ({data.dtype}, up to {data.max()}) in {image.path}",
+            "32-bit floats in 0..1",
+            "divide by 255 (the organisers' program would silently take these as all cell)",
+        )
+    if data.shape != labels.shape:
+        raise InputError(
+            f"{image.path}: {len(data)} slices of {_size(data)}",
+            f"{len(labels)} slices of {_size(labels)}, as the labels",
+            "give the prediction of these labels",
+        )
+    return data
+
+
+def _size(array: NDArray[Any]) -> str:
+    return " x ".join(map(str, array.shape[1:])) + " px"
+
+
+# Cell Tracking Challenge
+
+
+def _evaluate_ctc(prediction: Path, truth: Path) -> Scores:
+    """SEG of the gold (or silver) segmentations, DET and TRA of the markers, where they exist."""
+    tree: Scores = {"metrics": "ctc"}
+    if (truth / "SEG").is_dir() or not (truth / "TRA").is_dir():
+        matches = list(match_frames(read_sequence(truth), _result_frames(prediction)))
+        tree["seg"] = seg_score(matches)
+        tree["seg_per_frame"] = {str(m.frame): _mean_iou(m) for m in matches}
+    if (truth / "TRA").is_dir():
+        matches = list(match_frames(read_sequence(truth / "TRA"), _result_frames(prediction)))
+        tree["det"] = det_score(matches)
+        tables = (truth / "TRA" / "man_track.txt", prediction / "res_track.txt")
+        if all(t.is_file() for t in tables):
+            tree["tra"] = tra_score(matches, *(read_tracks(t) for t in tables)).tra
+    return tree
+
+
+def _result_frames(folder: Path) -> Iterator[tuple[int, NDArray[Any]]]:
+    return read_sequence(folder)
+
+
+def _mean_iou(match: FrameMatch) -> float:
+    """SEG of one frame."""
+    return sum(m.iou for m in match.matches) / len(match.truth) if match.truth else math.nan
+
+
+def read_tracks(path: Path) -> list[Track]:
+    """The lines "L B E P" of a table of tracks."""
+    tracks = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            label, begin, end, parent = map(int, line.split())
+        except ValueError:
+            raise InputError(
+                f"line {number} of {path}: {line!r}", "four whole numbers L B E P", "mend it"
+            ) from None
+        tracks.append(Track(label, begin, end, parent))
+    return tracks
+
+
+# Overlap and matching
+
+
+def _evaluate_overlap(pairs: list[Pair], on_part: Callable[[int], None]) -> Scores:
+    read = [(_read_labels(p.prediction), _read_labels(p.truth)) for p in pairs]
+    top = max(int(a.max(initial=0)) for pair in read for a in pair)
+    mask = len(set().union(*(np.unique(truth).tolist() for _, truth in read))) <= 2
+    n_classes = 2 if mask else top + 1
+    tables, images = [], {}
+    for number, (pair, (predicted, truth)) in enumerate(zip(pairs, read, strict=True), start=1):
+        if mask:
+            predicted, truth = predicted > 0, truth > 0
+        table = confusion(predicted.astype(np.int32), truth.astype(np.int32), n_classes)
+        tables.append(table)
+        own = overlap_scores(table)
+        images[pair.name] = {"iou": own.foreground_iou, "dice": own.foreground_dice}
+        on_part(number)
+    whole = overlap_scores(np.sum(tables, axis=0))
+    return {
+        "metrics": "overlap",
+        "iou": whole.foreground_iou,
+        "dice": whole.foreground_dice,
+        "mean_dice_over_images": float(np.mean([i["dice"] for i in images.values()])),
+        "iou_per_class": list(whole.iou),
+        "dice_per_class": list(whole.dice),
+        "images": images,
+    }
+
+
+def _evaluate_matching(pairs: list[Pair], on_part: Callable[[int], None]) -> Scores:
+    matchings, images = [], {}
+    for number, pair in enumerate(pairs, start=1):
+        truth, predicted = _read_labels(pair.truth), _read_labels(pair.prediction)
+        if truth.shape != predicted.shape:
+            raise InputError(
+                f"{pair.prediction} of shape {predicted.shape}",
+                f"{truth.shape}, as {pair.truth}",
+                "give the prediction of these labels",
+            )
+        matched = match_objects(predicted.astype(np.int32), truth.astype(np.int32))
+        matchings.append(matched)
+        own = instance_scores([matched])
+        images[pair.name] = {"ap50": own.pooled[0].ap, "f1_50": own.pooled[0].f1}
+        on_part(number)
+    scores = instance_scores(matchings)
+    return {
+        "metrics": "matching",
+        "ap": _by_threshold(scores, "ap"),
+        "f1": _by_threshold(scores, "f1"),
+        "precision": _by_threshold(scores, "precision"),
+        "recall": _by_threshold(scores, "recall"),
+        "mean_ap_over_images": scores.mean_ap,
+        "images": images,
+    }
+
+
+def _by_threshold(scores: InstanceScores, name: str) -> dict[str, float]:
+    return {
+        f"{t:.2f}": getattr(s, name) for t, s in zip(IOU_THRESHOLDS, scores.pooled, strict=True)
+    }
+
+
+def headline(scores: Scores) -> str:
+    """The scores in one line."""
+    if scores["metrics"] == "matching":
+        ap, f1 = scores["ap"], scores["f1"]
+        mean = sum(ap.values()) / len(ap)
+        return (
+            f"AP50 {ap['0.50']:.4f}  AP75 {ap['0.75']:.4f}  AP {mean:.4f}  F1_50 {f1['0.50']:.4f}"
+        )
+    shown = {k: v for k, v in scores.items() if isinstance(v, float)}
+    return "  ".join(f"{name} {value:.6g}" for name, value in shown.items())

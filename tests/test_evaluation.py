@@ -1,0 +1,149 @@
+"""Scores of files against files: pairing, class axes, challenge folders, JSON."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from biounet.cli import app
+from biounet.errors import InputError
+from biounet.evaluation import evaluate_files, headline, pair_files, write_scores
+from biounet.images.writing import write_image
+
+GOLDEN = Path(__file__).parent / "golden"
+
+pytestmark = pytest.mark.filterwarnings("ignore::biounet.metrics.MetricWarning")
+
+
+def isbi_case(name: str) -> tuple[np.ndarray, np.ndarray]:
+    (path,) = (GOLDEN / "isbi2012").rglob(f"{name}.npz")
+    case = np.load(path)
+    return case["prob"], case["labels"]
+
+
+def test_a_stack_of_probabilities_against_a_stack_of_labels(tmp_path: Path) -> None:
+    probabilities, labels = isbi_case("t18_stack3")
+    tifffile.imwrite(tmp_path / "p.tif", probabilities, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "l.tif", (labels * 255).astype(np.uint8), photometric="minisblack")
+    scores = evaluate_files(tmp_path / "p.tif", tmp_path / "l.tif")
+    assert scores["metrics"] == "isbi2012"
+    assert scores["v_rand"] == pytest.approx(0.730777, abs=1e-6)
+    assert scores["v_info"] == pytest.approx(0.606298, abs=1e-6)
+    assert scores["rand_error"] == pytest.approx(0.337163, abs=1e-6)
+    assert scores["warping_error"] == pytest.approx(0.00115741, abs=1e-8)
+    assert scores["pixel_error"] == pytest.approx(0.204228, abs=1e-6)
+    assert len(scores["v_rand_at"]) == 11
+
+
+def test_two_slices_are_slices_and_a_class_axis_is_one(tmp_path: Path) -> None:
+    """Two pages are two slices; only the axes' names make them two classes."""
+    probabilities, labels = (stack[:2] for stack in isbi_case("t18_stack3"))
+    tifffile.imwrite(tmp_path / "p.tif", probabilities, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "l.tif", (labels * 255).astype(np.uint8))
+    expected = evaluate_files(tmp_path / "p.tif", tmp_path / "l.tif")
+    classes = np.stack([1 - probabilities, probabilities], axis=1)
+    write_image(tmp_path / "c.tif", classes, "TCYX")
+    got = evaluate_files(tmp_path / "c.tif", tmp_path / "l.tif")
+    assert got == expected
+    assert got["n_slices"] == 2
+
+
+def test_folders_are_paired_by_name(tmp_path: Path) -> None:
+    probabilities, labels = isbi_case("t18_stack3")
+    for kind in ("p", "l"):
+        (tmp_path / kind).mkdir()
+    for z in range(3):
+        classes = np.stack([1 - probabilities[z], probabilities[z]])
+        write_image(tmp_path / "p" / f"s{z}_probabilities.tif", classes, "CYX")
+        write_image(tmp_path / "l" / f"s{z}.png", (labels[z] * 255).astype(np.uint8), "YX")
+    scores = evaluate_files(tmp_path / "p", tmp_path / "l", "isbi2012")
+    assert scores["v_rand"] == pytest.approx(0.730777, abs=1e-6)
+
+
+def squares(*corners: tuple[int, int]) -> np.ndarray:
+    labels = np.zeros((20, 20), np.uint16)
+    for number, (y, x) in enumerate(corners, start=1):
+        labels[y : y + 4, x : x + 4] = number
+    return labels
+
+
+def test_matching_by_hand(tmp_path: Path) -> None:
+    """Of two cells one is found exactly, one is missed, and there is one too many."""
+    for kind, labels in (("p", squares((0, 0), (0, 12))), ("l", squares((0, 0), (12, 0)))):
+        (tmp_path / kind).mkdir()
+        write_image(tmp_path / kind / "a.tif", labels, "YX")
+    scores = evaluate_files(tmp_path / "p", tmp_path / "l", "matching")
+    assert scores["ap"]["0.50"] == pytest.approx(1 / 3)
+    assert scores["f1"]["0.90"] == pytest.approx(1 / 2)
+    assert headline(scores).startswith("AP50 0.3333")
+
+
+def test_overlap_by_hand(tmp_path: Path) -> None:
+    write_image(tmp_path / "p.tif", squares((0, 0)) * np.uint16(255), "YX")
+    write_image(tmp_path / "l.tif", squares((0, 2)) * np.uint16(255), "YX")
+    scores = evaluate_files(tmp_path / "p.tif", tmp_path / "l.tif", "auto")
+    assert scores["metrics"] == "overlap"
+    assert scores["iou"] == pytest.approx(8 / 24)
+    assert scores["dice"] == pytest.approx(16 / 32)
+
+
+def test_the_cell_tracking_golden_case(shared: Path) -> None:
+    case = shared / "golden" / "ctc"
+    rows = list(csv.DictReader((case / "expected_seg_det.csv").read_text().splitlines()))
+    scores = evaluate_files(case / "01_RES", case / "01_GT")
+    frames = [r for r in rows if r["frame"].isdecimal() and r["SEG"]]
+    n_cells = sum(int(r["n_gt"]) for r in frames)
+    mean = sum(float(r["SEG"]) * int(r["n_gt"]) for r in frames) / n_cells
+    assert scores["seg"] == pytest.approx(mean, abs=2e-6)
+    for r in frames:
+        assert scores["seg_per_frame"][r["frame"]] == pytest.approx(float(r["SEG"]), abs=1e-6)
+
+
+def test_json_has_null_for_what_is_no_number(tmp_path: Path) -> None:
+    write_scores({"a": float("nan"), "b": [1.0, float("inf")]}, tmp_path / "s.json")
+    assert json.loads((tmp_path / "s.json").read_text()) == {"a": None, "b": [1.0, None]}
+
+
+def test_bad_input(tmp_path: Path) -> None:
+    probabilities, labels = isbi_case("t18_stack3")
+    tifffile.imwrite(tmp_path / "l.tif", labels.astype(np.uint8), photometric="minisblack")
+    tifffile.imwrite(
+        tmp_path / "bytes.tif", (probabilities * 255).astype(np.uint8), photometric="minisblack"
+    )
+    with pytest.raises(InputError, match=r"integer probabilities.*divide by 255"):
+        evaluate_files(tmp_path / "bytes.tif", tmp_path / "l.tif", "isbi2012")
+    tifffile.imwrite(tmp_path / "short.tif", probabilities[:2])
+    with pytest.raises(InputError, match="3 slices"):
+        evaluate_files(tmp_path / "short.tif", tmp_path / "l.tif", "isbi2012")
+    tifffile.imwrite(tmp_path / "over.tif", probabilities * 2, photometric="minisblack")
+    with pytest.raises(InputError, match="0"):
+        evaluate_files(tmp_path / "over.tif", tmp_path / "l.tif", "isbi2012")
+    with pytest.raises(InputError, match="no file"):
+        evaluate_files(tmp_path / "none.tif", tmp_path / "l.tif")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="a folder and a file"):
+        pair_files(tmp_path / "folder", tmp_path / "l.tif")
+    write_image(tmp_path / "other.tif", squares((0, 0)), "YX")
+    write_image(tmp_path / "wide.tif", np.zeros((20, 21), np.uint16), "YX")
+    with pytest.raises(InputError, match="shape"):
+        evaluate_files(tmp_path / "other.tif", tmp_path / "wide.tif", "matching")
+
+
+def test_one_class_only_is_scored_with_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    probabilities, labels = isbi_case("t15_gt_empty")
+    tifffile.imwrite(tmp_path / "p.tif", probabilities[0])
+    tifffile.imwrite(tmp_path / "l.tif", labels[0].astype(np.uint8))
+    paths = [str(tmp_path / "p.tif"), str(tmp_path / "l.tif")]
+    app(
+        ["evaluate", *paths, "--metrics", "isbi2012"],
+        exit_on_error=False,
+        result_action="return_value",
+    )
+    told = capsys.readouterr()
+    assert "warning" in told.err
+    assert "rand_error 1" in told.out
