@@ -1,7 +1,7 @@
 """Results in the forms that challenges take: Cell Tracking Challenge and ISBI 2012."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,29 @@ def write_tracking_result(
             raise InputError(f"no frames for {result}", "at least one", "check the input")
         (temporary / "res_track.txt").write_text("".join(tracks), encoding="ascii")
     return result
+
+
+def write_linked_result(
+    result: Path,
+    frames: Iterable[tuple[int, NDArray[np.uint16]]],
+    tracks: Callable[[], Iterable[tuple[int, int, int, int]]],
+    n_digits: int = 3,
+) -> None:
+    """Write a result folder (01_RES) of frames whose cells carry the labels of their tracks.
+
+    `frames`: frame numbers with labels. `tracks`: asked after the last frame for the lines of
+    res_track.txt: label, first frame, last frame, parent or 0.
+
+    Raises InputError for no frames, or a folder that cannot be written.
+    """
+    with written_whole(result) as temporary:
+        temporary.mkdir()
+        for number, labels in frames:
+            _write_plain(temporary / f"mask{number:0{n_digits}d}.tif", labels, "lzw")
+        if not any(temporary.iterdir()):
+            raise InputError(f"no frames for {result}", "at least one", "check the input")
+        lines = (" ".join(map(str, track)) + "\n" for track in tracks())
+        (temporary / "res_track.txt").write_text("".join(lines), encoding="ascii")
 
 
 def write_isbi2012(path: Path, probabilities: NDArray[Any]) -> None:

@@ -1,0 +1,212 @@
+"""Predict on files: finds them, skips what is finished, and tells at the end what failed."""
+
+import errno
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+import numpy as np
+
+from biounet.errors import InputError
+from biounet.images.atomic import cannot_write
+from biounet.images.challenge import frame_number
+from biounet.images.reading import read_image
+from biounet.prediction.instances import label_objects
+from biounet.prediction.ledger import add_to_ledger, is_finished, read_ledger
+from biounet.prediction.options import OnProgress, Outcome, PredictOptions
+from biounet.prediction.outputs import Result, write_labels, write_output, write_sequence
+from biounet.prediction.planes import iterate_planes, planes_of, resolve_axes
+from biounet.prediction.predictor import Predictor, predict_plane
+from biounet.prediction.recipe import (
+    Recipe,
+    model_path_of,
+    read_recipe,
+    ready_predictor,
+    settle_recipe,
+)
+from biounet.prediction.tasks import (
+    FileTask,
+    find_inputs,
+    missing,
+    plan_tasks,
+    refuse_strangers,
+    sequences_of,
+)
+
+N_IN_FLIGHT = 3
+"""Inputs in work at once in one process: one is read, one computed, one written."""
+
+Failures = dict[Path, str]
+
+
+def predict_files(
+    model_path: Path,
+    inputs: Sequence[Path],
+    out: Path,
+    options: PredictOptions,
+    on_progress: OnProgress = lambda *_: None,
+) -> Outcome:
+    """Segment files and folders of files; write what was asked for into one folder.
+
+    Run again, it does only what is missing, with the engine, precision, tile and threads of the
+    first time.
+
+    Args:
+        model_path: a model file, or a run folder.
+        inputs: images, and folders of which all images are taken.
+        out: the folder of the results; made if need be.
+        options: what to write, and how to compute it.
+        on_progress: called after each input.
+
+    Raises:
+        InputError: no images, two for one output, a model that cannot be read, results of another
+            model or other settings in `out`, or a folder that cannot be written.
+    """
+    model_path = model_path_of(model_path)
+    ledger = read_ledger(out)
+    tasks = plan_tasks(find_inputs(inputs, out, ledger), out, options.save)
+    if read_recipe(out) is None:
+        refuse_strangers(tasks)
+    sequences = sequences_of(tasks)
+    recipe = settle_recipe(model_path, out, options)
+    finished = {
+        result
+        for result, frames in sequences.items()
+        if is_finished(ledger, out, result, tuple(frame.source for frame in frames))
+    }
+    to_do = [missing(task, ledger, finished) for task in tasks]
+    to_do = [task for task in to_do if task.save]
+    ready_predictor(model_path, recipe)  # a model that cannot be used is told before all else
+    failures = _run(to_do, model_path, recipe, on_progress, len(tasks))
+    for result, frames in sequences.items():
+        if result not in finished:
+            _link(result, frames, failures)
+    return Outcome(
+        done=tuple(task.path for task in tasks if task.path not in failures),
+        skipped=len(tasks) - len(to_do),
+        failed=tuple(failures.items()),
+    )
+
+
+def _run(
+    tasks: Sequence[FileTask],
+    model_path: Path,
+    recipe: Recipe,
+    on_progress: OnProgress,
+    n_inputs: int,
+) -> Failures:
+    """Do every task; one that fails stops no other, unless nothing more can be written."""
+    failures: Failures = {}
+    waiting = iter(tasks)
+    n_done = n_inputs - len(tasks)
+    with ThreadPoolExecutor(N_IN_FLIGHT) as executor:
+        running: dict[Future[None], FileTask] = {}
+        while True:
+            for task in _take(waiting, N_IN_FLIGHT - len(running)):
+                running[_submit(executor, task, model_path, recipe)] = task
+            if not running:
+                return failures
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                task = running.pop(future)
+                error = future.exception()
+                if error is not None:
+                    failures[task.path] = _in_one_line(error)
+                    if _nothing_can_be_written(error):
+                        failures |= {later.path: failures[task.path] for later in waiting}
+                n_done += 1
+                on_progress(n_done, n_inputs, task.path.name)
+
+
+def _take(tasks: Iterator[FileTask], n: int) -> Iterator[FileTask]:
+    for _ in range(n):
+        if (task := next(tasks, None)) is None:
+            return
+        yield task
+
+
+def _submit(executor: Executor, task: FileTask, model_path: Path, recipe: Recipe) -> "Future[None]":
+    return executor.submit(segment_file, task, model_path, recipe)
+
+
+def segment_file(task: FileTask, model_path: Path, recipe: Recipe) -> None:
+    """Read, predict, label and write one input; the ledger tells of each output."""
+    predictor = ready_predictor(model_path, recipe)
+    result = segment_image(task, predictor, recipe.axes)
+    for kind in task.save:
+        path = task.output(kind)
+        if kind == "ctc" and task.sequence is not None:
+            _make_folder(path.parent)
+            write_labels(path, result.labels, result.axes, result.image.pixel_size_um)
+        else:
+            write_output(result, predictor.model, kind, path)
+        add_to_ledger(task.out, path, (task.source,))
+
+
+def segment_image(task: FileTask, predictor: Predictor, axes: str | None) -> Result:
+    """Labels of every plane of an input, and its probabilities if they are to be written."""
+    image = read_image(task.path, axes)
+    network = predictor.model.settings.network
+    names, sizes = planes_of(image, network.dimensions, network.channels)
+    in_file = resolve_axes(image.axes, network.dimensions)
+    spatial = tuple(image.data.shape[in_file.index(a)] for a in "ZYX"[-network.dimensions :])
+    labels = np.empty((*sizes, *spatial), np.int32)
+    probabilities = None
+    if {"probabilities", "isbi2012"} & set(task.save):
+        probabilities = np.empty((*sizes, network.classes, *spatial), np.float32)
+    for index, plane in iterate_planes(image, network.dimensions, network.channels):
+        predicted = predict_plane(predictor, plane)
+        labels[index] = label_objects(predicted, predictor.model.settings.objects)
+        if probabilities is not None:
+            probabilities[index] = predicted
+    return Result(image, names + "ZYX"[-network.dimensions :], sizes, labels, probabilities)
+
+
+def _link(result: Path, frames: Sequence[FileTask], failures: Failures) -> None:
+    """Link the frames of a sequence, when all are there."""
+    broken = [frame.path for frame in frames if frame.path in failures]
+    if broken:
+        for frame in frames:
+            failures.setdefault(frame.path, f"not linked: {broken[0].name} failed")
+        return
+    waiting = [frame.output("ctc") for frame in frames]
+    numbered = [frame_number(frame.path) or (0, 3) for frame in frames]
+    try:
+        write_sequence(
+            result,
+            (
+                (number, np.asarray(read_image(path).data))
+                for (number, _), path in zip(numbered, waiting, strict=True)
+            ),
+            max(n_digits for _, n_digits in numbered),
+        )
+        add_to_ledger(result.parent, result, tuple(frame.source for frame in frames))
+    except InputError as error:
+        failures |= {frame.path: str(error) for frame in frames}
+        return
+    shutil.rmtree(waiting[0].parent, ignore_errors=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def _in_one_line(error: BaseException) -> str:
+    """What went wrong with an input; anything but a user's mistake goes on."""
+    if not isinstance(error, InputError | OSError | MemoryError):
+        raise error
+    return " ".join(str(error).split()) or "not enough memory"
+
+
+def _nothing_can_be_written(error: BaseException) -> bool:
+    """Whether the disk is full or may not be written to."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EACCES,
+    )

@@ -1,0 +1,204 @@
+"""Everything that decides the numbers of a prediction, kept beside its results.
+
+The first prediction into a folder writes `prediction.json`; every later one there uses the same
+choices, or is refused. So a job that was interrupted goes on exactly as it began, on any number
+of workers, and results of two models are never mixed.
+"""
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import secrets
+import threading
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import torch
+
+from biounet import __version__
+from biounet.errors import InputError
+from biounet.geometry import Shape
+from biounet.images.atomic import cannot_write
+from biounet.model import read_model
+from biounet.prediction.engines import choose_device, choose_precision
+from biounet.prediction.options import PredictOptions
+from biounet.prediction.predictor import Predictor, make_predictor
+from biounet.prediction.sharing import in_one_thread
+
+RECIPE_NAME = "prediction.json"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The choices behind a folder of results.
+
+    Attributes:
+        version: of biounet.
+        model: SHA-256 of the model file.
+        engine, precision, device: as resolved, never `auto`.
+        tile: the largest input tile, in px.
+        average: `none`, `d4` or `rotations:N`.
+        threads: of each worker.
+        axes: the names of axes that were given, or None.
+    """
+
+    version: str
+    model: str
+    engine: str
+    precision: str
+    device: str
+    tile: Shape
+    average: str
+    threads: int
+    axes: str | None
+
+
+def model_path_of(path: Path) -> Path:
+    """The model file of a path to one, or to a run folder."""
+    return path / "best.safetensors" if path.is_dir() else path
+
+
+def settle_recipe(model_path: Path, out: Path, options: PredictOptions) -> Recipe:
+    """The recipe of an output folder: the one it has, or a new one, written there.
+
+    Raises:
+        InputError: the folder's recipe is of another model, version or settings, or the folder
+            cannot be written.
+    """
+    found = read_recipe(out)
+    wanted = _choose(model_path, options, found)
+    if found is None:
+        return _write_once(wanted, out)
+    for field in fields(Recipe):
+        there, asked = getattr(found, field.name), getattr(wanted, field.name)
+        if there != asked:
+            raise InputError(
+                f"results with {field.name} {_shown(there)} in {out}",
+                f"{_shown(asked)}, as asked now: results are never mixed",
+                "choose another --out, or ask for what is there",
+            )
+    return found
+
+
+def read_recipe(out: Path) -> Recipe | None:
+    """The recipe of an output folder; None where nothing was predicted yet."""
+    path = out / RECIPE_NAME
+    try:
+        tree = json.loads(path.read_text())
+        return Recipe(**{**tree, "tile": tuple(tree["tile"])})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path}, which cannot be read ({error})",
+            "the settings of the results beside it",
+            "choose another --out",
+        ) from None
+
+
+@functools.cache
+def _ready(model_path: Path, recipe: Recipe) -> Predictor:
+    if recipe.version != __version__:
+        raise InputError(
+            f"biounet {__version__} in a worker",
+            f"{recipe.version}, as where the job began",
+            "install the same version everywhere",
+        )
+    if sha256_of(model_path) != recipe.model:
+        raise InputError(
+            f"another model at {model_path} than when the job began",
+            "the same file everywhere",
+            "put it back",
+        )
+    torch.set_num_threads(recipe.threads)
+    file = read_model(model_path)
+    made = make_predictor(file, recipe.device, recipe.precision, None, recipe.average)
+    return replace(made, input_shape=recipe.tile, engine=in_one_thread(made.engine, recipe.threads))
+
+
+_lock = threading.Lock()
+
+
+def ready_predictor(model_path: Path, recipe: Recipe) -> Predictor:
+    """The predictor of a recipe, made once in each process; any thread may call its engine.
+
+    Raises:
+        InputError: the model or the version of biounet is another one here.
+    """
+    with _lock:
+        return _ready(model_path, recipe)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as hexadecimal digits."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        raise InputError(f"no file {path}", "a model file", "check the path") from None
+
+
+def _choose(model_path: Path, options: PredictOptions, found: Recipe | None) -> Recipe:
+    """What is asked; what is left open is as found, or else chosen for this machine."""
+    if options.engine not in ("auto", "torch"):
+        raise InputError(f"engine {options.engine!r}", "auto or torch", "choose one")
+    if found is not None and options.device == "auto":
+        device = choose_device(found.device)
+    else:
+        device = choose_device(options.device)
+    if found is not None and options.precision == "auto":
+        precision = found.precision
+    else:
+        precision = choose_precision(options.precision, device)
+    if found is not None and options.tile is None:
+        tile = found.tile
+    else:
+        predictor = make_predictor(
+            read_model(model_path), device.type, precision, options.tile, options.average
+        )
+        tile = predictor.input_shape
+    return Recipe(
+        version=__version__,
+        model=sha256_of(model_path),
+        engine="torch",
+        precision=precision,
+        device=device.type,
+        tile=tile,
+        average=options.average,
+        threads=found.threads if found else max(1, torch.get_num_threads() // options.workers),
+        axes=options.axes,
+    )
+
+
+def _write_once(recipe: Recipe, out: Path) -> Recipe:
+    """Write the recipe, unless another process was faster; then it must be the same."""
+    path = out / RECIPE_NAME
+    temporary = out / f".tmp-{secrets.token_hex(4)}-{RECIPE_NAME}"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(json.dumps(asdict(recipe), indent=1) + "\n")
+            os.link(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    except FileExistsError:
+        if (there := read_recipe(out)) is not None and there == recipe:
+            return there
+        raise InputError(
+            f"results of another command, begun just now, in {out}",
+            "a folder for these results alone",
+            "choose another --out",
+        ) from None
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return recipe
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return "x".join(map(str, value)) + " px"
+    text = str(value)
+    return text[:12] + "…" if len(text) == 64 else text
