@@ -64,6 +64,7 @@ def test_single_slices_of_volumes(tmp_path, make):
     one = make.labels("01_GT/SEG/man_seg_004_001.tif", ids=(1,))
     two = make.labels("01_GT/SEG/man_seg_004_003.tif", ids=(1, 2))
     make.labels("01_GT/TRA/man_track004.tif", ids=(7, 8), shape=(5, 12, 16))
+    # in slice 1 only the first cell is outlined, at x = 1..3; the second stands at x = 5..7
     dataset = find_dataset([tmp_path])
     assert dataset.axes == "ZYX"
     read = read_item(dataset.items[0])
@@ -71,7 +72,20 @@ def test_single_slices_of_volumes(tmp_path, make):
     np.testing.assert_array_equal(read.labels[1], one)
     np.testing.assert_array_equal(read.labels[3], two)
     assert read.annotated[3].all()
+    assert read.annotated[1, 3].tolist() == [True] * 5 + [False] * 11
     assert not read.annotated[[0, 2, 4]].any()
+
+
+def test_single_slices_without_markers(tmp_path, make):
+    make.image("01/t004.tif", (5, 12, 16))
+    make.labels("01_GT/SEG/man_seg_004_001.tif")
+    read = read_item(find_dataset([tmp_path]).items[0])
+    assert read.annotated.all(axis=(1, 2)).tolist() == [False, True, False, False, False]
+    assert not read.annotated[[0, 2, 3, 4]].any()
+
+
+def test_what_is_asked_for_goes_before_the_layout(sequence):
+    assert find_dataset([sequence], labels_are="mask").labels_are == "mask"
 
 
 def test_whole_volumes(tmp_path, make):

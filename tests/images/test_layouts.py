@@ -122,13 +122,14 @@ def test_a_stack_and_its_labels_are_images(tmp_path, make, n_pages, writer):
         assert names(dataset)[3] == "train-volume[03]"
 
 
-def test_stacks_of_three_as_tifffile_writes_them_are_pages(tmp_path, make):
-    stack = make.rng.integers(0, 99, (3, 12, 16), dtype=np.uint8)
+@pytest.mark.parametrize("n_pages", [3, 4])
+def test_short_stacks_as_tifffile_writes_them_are_pages(tmp_path, make, n_pages):
+    stack = make.rng.integers(0, 99, (n_pages, 12, 16), dtype=np.uint8)
     with pytest.warns(DeprecationWarning, match="RGB"):
         tifffile.imwrite(tmp_path / "a.tif", stack)
         tifffile.imwrite(tmp_path / "a_mask.tif", stack // 50)
     dataset = find_dataset([tmp_path])
-    assert (len(dataset.items), dataset.n_channels) == (3, 1)
+    assert (len(dataset.items), dataset.n_channels) == (n_pages, 1)
 
 
 def test_stacks_are_volumes_when_asked(tmp_path, make):

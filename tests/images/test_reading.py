@@ -43,7 +43,7 @@ def test_imagej_hyperstack_with_calibration_and_channel_names(tmp_path):
             "axes": "TZCYX",
             "unit": "\\u00B5m",
             "spacing": 2.0,
-            "Labels": ["DAPI", "GFP"] * 6,
+            "Labels": ["DAPI", "GFP", *"3456789abc"],
         },
     )
     image = read(tmp_path / "x.tif")
@@ -153,6 +153,14 @@ def test_a_lazy_file_is_closed_when_it_is_no_longer_used(tmp_path, monkeypatch):
         image = read_image(tmp_path / "x.tif")
         assert np.asarray(image.data[0, 0, :2]).tolist() == STACK[0, 0, :2].tolist()
         del image
+
+
+def test_the_header_tells_of_a_missing_end(tmp_path):
+    tifffile.imwrite(tmp_path / "x.tif", STACK[0])
+    content = (tmp_path / "x.tif").read_bytes()
+    (tmp_path / "x.tif").write_bytes(content[:-1])
+    with pytest.raises(InputError, match="ends 1 bytes too early"):
+        read_header(tmp_path / "x.tif")
 
 
 def test_a_damaged_tile_is_told_when_it_is_read(tmp_path, monkeypatch):

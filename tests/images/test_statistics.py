@@ -61,6 +61,22 @@ def test_chunks_and_axis_order_do_not_matter(dtype, chunks, monkeypatch):
     assert intensity_statistics(np.moveaxis(image, 0, -1), "YXC") == expected
 
 
+def test_parts_of_a_float_image_are_joined(monkeypatch):
+    monkeypatch.setattr(statistics, "BLOCK_PX", 16)
+    image = np.arange(50 * 40, dtype=np.float64).reshape(50, 40)
+    result = intensity_statistics(image, "YX")
+    assert result.mean == pytest.approx((image.mean(),), rel=1e-14)
+    assert result.std == pytest.approx((image.std(),), rel=1e-14)
+
+
+def test_percentiles_between_two_pixels():
+    image = np.array([[0, 10], [20, 200]], dtype=np.uint8)
+    # 99.8 % of the way over 3 steps is 2.994: between 20 and 200
+    assert intensity_statistics(image, "YX").percentiles == (
+        pytest.approx((0.3, 15.0, 20 + 0.994 * 180)),
+    )
+
+
 def test_squares_of_large_integers_do_not_overflow():
     image = np.full((1024, 1024), 2**32 - 1, dtype=np.uint32)
     image[::2] = 0

@@ -37,6 +37,12 @@ def test_pixels_axes_size_and_names_come_back(tmp_path, suffix, dtype, axes):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+def test_every_page_has_the_name_of_its_channel(tmp_path):
+    write_image(tmp_path / "x.tif", np.zeros((3, 2, 4, 5), np.uint8), "ZCYX", None, ("a", "b"))
+    with tifffile.TiffFile(tmp_path / "x.tif") as tiff:
+        assert tiff.imagej_metadata["Labels"] == ["a", "b"] * 3
+
+
 def test_imagej_finds_a_hyperstack(tmp_path):
     write_image(
         tmp_path / "x.tif",

@@ -100,17 +100,10 @@ def read_item(item: Item) -> Annotated:
     spatial = "ZYX"[-len(item.shape) :]
     image = np.concatenate([read_pixels(source, spatial) for source in item.images])
     _check_values(image, item.name)
-    raw = _read_raw_labels(item)
-    labels, annotated = read_labels(raw, item.meaning)
-    if item.slices is not None:
-        in_slice = np.zeros(item.shape, dtype=bool)
-        in_slice[list(item.slices)] = True
-        annotated = in_slice if annotated is None else annotated & in_slice
-    if item.markers is not None:
-        markers = as_integers(read_pixels(item.markers, spatial)[0], item.markers.name)
-        by_markers = annotated_by_markers(labels, markers, item.pixel_size_um)
-        if by_markers is not None:
-            annotated = by_markers if annotated is None else annotated & by_markers
+    labels, annotated = read_labels(_read_raw_labels(item), item.meaning)
+    for known in (_in_annotated_slices(item), _known_by_markers(item, labels)):
+        if known is not None:
+            annotated = known if annotated is None else annotated & known
     if annotated is not None:
         labels[~annotated] = 0
     return Annotated(item.name, image, labels, annotated, item.pixel_size_um)
@@ -169,6 +162,30 @@ def _read_raw_labels(item: Item) -> NDArray[Any]:
     for position, source in zip(item.slices, item.labels, strict=True):
         raw[position] = read_raw_labels(source, "YX", item.meaning.ignore_value)
     return raw
+
+
+def _in_annotated_slices(item: Item) -> NDArray[np.bool_] | None:
+    if item.slices is None:
+        return None
+    known = np.zeros(item.shape, dtype=bool)
+    known[list(item.slices)] = True
+    return known
+
+
+def _known_by_markers(item: Item, labels: NDArray[np.int32]) -> NDArray[np.bool_] | None:
+    """Slice by slice where only slices are annotated: a marker counts where it is seen."""
+    if item.markers is None:
+        return None
+    spatial = "ZYX"[-len(item.shape) :]
+    markers = as_integers(read_pixels(item.markers, spatial)[0], item.markers.name)
+    if item.slices is None:
+        return annotated_by_markers(labels, markers, item.pixel_size_um)
+    size = None if item.pixel_size_um is None else item.pixel_size_um[-2:]
+    known = np.ones(item.shape, dtype=bool)
+    for z in item.slices:
+        in_slice = annotated_by_markers(labels[z], markers[z], size)
+        known[z] = True if in_slice is None else in_slice
+    return known
 
 
 def _check_values(image: NDArray[Any], name: str) -> None:

@@ -88,7 +88,7 @@ def _fetch(url: str, part: Path, on_progress: Progress | None) -> None:
     request = urllib.request.Request(url, headers={"Range": f"bytes={here}-"} if here else {})
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            goes_on = answer.status == 206 and _starts_at(answer.headers, here)
+            goes_on = _starts_at(answer.headers, here)
             here = here if goes_on else 0
             length = answer.headers.get("Content-Length")
             total = None if length is None else here + int(length)
@@ -111,6 +111,7 @@ def _fetch(url: str, part: Path, on_progress: Progress | None) -> None:
 
 
 def _starts_at(headers: http.client.HTTPMessage, position: int) -> bool:
+    """Whether the server sends the rest; one that knows no ranges sends all of it again."""
     return str(headers.get("Content-Range", "")).startswith(f"bytes {position}-")
 
 
