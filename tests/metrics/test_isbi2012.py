@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as hnp
 
 from biounet.errors import InputError
 from biounet.metrics import MetricWarning, evaluate_isbi2012
-from biounet.metrics.isbi2012 import THRESHOLDS, Isbi2012Scores
+from biounet.metrics.information import Information
+from biounet.metrics.isbi2012 import THRESHOLDS, Isbi2012Scores, _summary
 from biounet.metrics.mismatches import classify, count_clusters, count_pixels
 from biounet.metrics.thinning import thin
 from biounet.metrics.warping import warp
@@ -264,6 +265,21 @@ def test_prediction_of_one_class_is_told() -> None:
         scores = evaluate_isbi2012(np.zeros_like(probabilities), labels)
     assert ["prediction is all membrane" in str(w.message) for w in told] == [True, False]
     assert scores.v_info == 0
+
+
+def test_a_threshold_without_information_score_is_passed_over() -> None:
+    """NaN at one threshold, as the organisers' rules have it, is not the maximum."""
+    slices = [
+        replace(scores, information_thinned=Information(1.0, 1.0, both))
+        for scores, both in zip(
+            [stack[0] for stack in evaluate_isbi2012(*random_stack(8)).slices],
+            [2.0, 1.2, *[1.5] * 9],
+            strict=True,
+        )
+    ]
+    summary = _summary(tuple((one,) for one in slices), n_pixels=600)
+    assert np.isnan(summary.v_info_at[0])
+    assert summary.v_info == pytest.approx(0.8)
 
 
 def test_best_warping_error_of_an_empty_prediction_is_told() -> None:

@@ -27,9 +27,9 @@ def test_a_cell_keeps_its_label_and_others_begin() -> None:
 
 
 def test_the_greatest_overlap_wins() -> None:
-    """Cell 4 overlaps track 1 by two and track 2 by three; cell 6 is left without."""
-    labels, tracks = link([1, 1, 1, 2, 2, 2, 0, 0], [6, 4, 4, 4, 4, 4, 4, 4])
-    assert labels[1] == [1, 2, 2, 2, 2, 2, 2, 2]
+    """Cell 4 overlaps track 1 by three and track 2 by one; cell 5 gets track 2."""
+    labels, tracks = link([1, 1, 1, 2, 2], [4, 4, 4, 4, 5])
+    assert labels[1] == [1, 1, 1, 1, 2]
     assert tracks == [Track(1, 0, 1, 0), Track(2, 0, 1, 0)]
 
 
@@ -37,6 +37,13 @@ def test_a_division_ends_the_mother() -> None:
     labels, tracks = link([8, 8, 8, 8, 8, 0], [1, 1, 0, 2, 2, 2], [1, 1, 0, 2, 2, 2])
     assert labels[1:] == [[2, 2, 0, 3, 3, 3]] * 2
     assert tracks == [Track(1, 0, 0, 0), Track(2, 1, 2, 1), Track(3, 1, 2, 1)]
+
+
+def test_a_neighbour_does_not_take_the_track_of_a_mother() -> None:
+    """Cell 4 touches the mother's place, but lies mostly beside it."""
+    labels, tracks = link([1] * 6 + [0] * 3, [2, 2, 3, 3, 4, 4, 4, 4, 4])
+    assert labels[1] == [2, 2, 3, 3, 4, 4, 4, 4, 4]
+    assert tracks[3] == Track(4, 1, 1, 0)
 
 
 def test_a_cell_that_is_gone_for_a_frame_begins_anew() -> None:

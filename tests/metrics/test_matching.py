@@ -153,7 +153,7 @@ def test_empty_truth_and_empty_prediction_are_told() -> None:
     with pytest.warns(MetricWarning) as told:
         scores = instance_scores([match_objects(none, none)])
     assert len(told) == 2
-    assert scores.mean_ap == 1
+    assert scores.mean_ap == scores.pooled[0].panoptic_quality == 1
 
 
 @pytest.mark.parametrize("threshold", [0.4, 1.1, nan])
@@ -181,6 +181,8 @@ def test_outcomes_by_hand() -> None:
         {1: "matched", 3: "extra"},
         {1: "matched", 2: "missed"},
     )
+    # a find too small to match
+    assert outcomes([1, 0, 0, 0, 0], [9, 9, 9, 9, 9]) == ({1: "extra"}, {9: "missed"})
     # one predicted object over three true ones
     assert outcomes([9, 9, 9, 9, 9, 9], [1, 1, 2, 2, 3, 3]) == (
         {9: "merged"},

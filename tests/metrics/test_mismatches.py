@@ -103,6 +103,12 @@ def test_a_ring_that_leaves_the_window_counts_as_cut() -> None:
     assert kind_of(ring, (0, 3), radius_px=2) == Mismatch.SPLIT
 
 
+def test_a_radius_beyond_the_narrower_side_is_the_whole_image() -> None:
+    ring = ["#####", *["#   #"] * 10, "#####"]
+    assert kind_of(ring, (0, 2), radius_px=5) == Mismatch.SPLIT
+    assert kind_of(ring, (0, 2), radius_px=6) == Mismatch.HOLE_DELETION
+
+
 def test_counts() -> None:
     codes = np.array([[1, 1, 2], [4, 8, 0], [16, 32, 32]], np.uint8)
     assert count_pixels(codes) == MismatchCounts(
