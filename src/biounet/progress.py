@@ -64,3 +64,13 @@ def counted_progress(what: str) -> Iterator[Callable[[int], None]]:
     with progress_bar() as bar:
         task = bar.add_task(what, total=None, seen="")
         yield lambda n_done: bar.update(task, completed=n_done, seen=f"{n_done} done")
+
+
+@contextmanager
+def files_progress() -> Iterator[Callable[[float, int, str], None]]:
+    """A bar over input files."""
+    with progress_bar() as bar:
+        task = bar.add_task("predicting", total=None, seen="")
+        yield lambda done, total, name: bar.update(
+            task, completed=done, total=total, seen=f"{done:.0f} of {total} · {name}"
+        )

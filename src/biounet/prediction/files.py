@@ -20,6 +20,7 @@ from biounet.prediction.planes import iterate_planes, planes_of, resolve_axes
 from biounet.prediction.predictor import Predictor, predict_plane
 from biounet.prediction.recipe import (
     Recipe,
+    discard_recipe,
     model_path_of,
     read_recipe,
     ready_predictor,
@@ -82,6 +83,8 @@ def predict_files(
     for result, frames in sequences.items():
         if result not in finished:
             _link(result, frames, failures)
+    if len(failures) == len(tasks) and not read_ledger(out):
+        discard_recipe(out)
     return Outcome(
         done=tuple(task.path for task in tasks if task.path not in failures),
         skipped=len(tasks) - len(to_do),

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
+
+from biounet.errors import InputError
 
 Save = Literal["labels", "probabilities", "rois", "geojson", "table", "ctc", "isbi2012"]
 """What can be written of each input.
@@ -11,6 +13,21 @@ Save = Literal["labels", "probabilities", "rois", "geojson", "table", "ctc", "is
 labels, probabilities: images. rois: ImageJ's, a zip. geojson: QuPath's. table: one line an object.
 ctc: a result folder of the Cell Tracking Challenge, frames linked. isbi2012: a submission stack.
 """
+
+
+def parse_save(text: str) -> tuple[Save, ...]:
+    """The outputs in a list such as "labels,table".
+
+    Raises InputError for a word that names none.
+    """
+    words = [word.strip() for word in text.split(",")]
+    known: tuple[Save, ...] = get_args(Save)
+    if unknown := [word for word in words if word not in known]:
+        raise InputError(
+            f"--save {unknown[0]!r}", f"some of {','.join(known)}", "choose from these"
+        )
+    return tuple(kind for kind in known if kind in words)
+
 
 OnProgress = Callable[[float, int, str], None]
 """Called with the inputs done (parts of one count), their number, and the name of the last."""

@@ -8,6 +8,7 @@ of workers, and results of two models are never mixed.
 import contextlib
 import functools
 import hashlib
+import importlib.metadata
 import json
 import os
 import secrets
@@ -17,7 +18,6 @@ from pathlib import Path
 
 import torch
 
-from biounet import __version__
 from biounet.errors import InputError
 from biounet.geometry import Shape
 from biounet.images.atomic import cannot_write
@@ -28,6 +28,8 @@ from biounet.prediction.predictor import Predictor, make_predictor
 from biounet.prediction.sharing import in_one_thread
 
 RECIPE_NAME = "prediction.json"
+
+VERSION = importlib.metadata.version("biounet")
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,18 @@ def read_recipe(out: Path) -> Recipe | None:
         ) from None
 
 
+def discard_recipe(out: Path) -> None:
+    """Remove the recipe of a folder for which nothing could be done, and the folder if empty."""
+    with contextlib.suppress(OSError):
+        (out / RECIPE_NAME).unlink()
+        out.rmdir()
+
+
 @functools.cache
 def _ready(model_path: Path, recipe: Recipe) -> Predictor:
-    if recipe.version != __version__:
+    if recipe.version != VERSION:
         raise InputError(
-            f"biounet {__version__} in a worker",
+            f"biounet {VERSION} in a worker",
             f"{recipe.version}, as where the job began",
             "install the same version everywhere",
         )
@@ -160,7 +169,7 @@ def _choose(model_path: Path, options: PredictOptions, found: Recipe | None) -> 
         )
         tile = predictor.input_shape
     return Recipe(
-        version=__version__,
+        version=VERSION,
         model=sha256_of(model_path),
         engine="torch",
         precision=precision,
