@@ -9,10 +9,11 @@ biounet.load("cells.safetensors")
 
 from typing import TYPE_CHECKING, Any
 
+from biounet.version import __version__
+
 if TYPE_CHECKING:
     from biounet.api import Model, load, train
 
-__version__ = "0.1.0"
 __all__ = ["Model", "__version__", "load", "train"]
 
 

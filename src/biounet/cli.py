@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from biounet import __version__
 from biounet.errors import InputError
+from biounet.version import __version__
 
 app = App(
     name="biounet",

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from biounet import __version__
 from biounet.config import Settings
 from biounet.images.dataset import DataSet
 from biounet.learning.preparation import TrainingData
@@ -14,6 +13,7 @@ from biounet.learning.run_folder import Record, RunFolder, append_record
 from biounet.learning.validation import Score
 from biounet.model import ModelFile, network_of
 from biounet.prediction.engines import Engine, torch_engine
+from biounet.version import __version__
 
 
 @dataclass(frozen=True)
