@@ -6,6 +6,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from PIL import Image as Pillow
 
 from biounet.errors import InputError
@@ -324,6 +325,25 @@ def test_axes_and_files_that_do_not_fit(tmp_path, name, axes, found):
     (tmp_path / "x.gif").write_bytes(b"GIF")
     with pytest.raises(InputError, match=found):
         read_image(tmp_path / name, axes)
+
+
+def giant_png(path):
+    """A file that says it has 4 million pixels a side."""
+    start = bytearray(imagecodecs.png_encode(NOISE))
+    start[16:24] = (2**22).to_bytes(4, "big") * 2
+    path.write_bytes(start)
+
+
+def test_one_giant_image(good):
+    giant_png(good / "images" / "c.png")
+    with pytest.raises(InputError, match=r"17592.2 GB of pixels in .*c.png.*tiled TIFF"):
+        read_image(good / "images" / "c.png")
+    (good / "images" / "c.png").unlink()
+    for folder in ("images", "labels"):
+        path = good / folder / "c.zarr"
+        zarr.create_array(path, shape=(2**22, 2**22), dtype="u1", chunks=(64, 64))
+    with pytest.raises(InputError, match=r"17592.2 GB of pixels in c.zarr.*smaller images"):
+        read_all(good)
 
 
 def test_a_transparent_grey_value_counts_as_transparency(tmp_path):

@@ -1,5 +1,6 @@
 """A data set: images with their annotation, read one by one when they are asked for."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from biounet.images.labels import (
     distinct_values,
     read_labels,
 )
+from biounet.images.memory import check_fits
 from biounet.images.partial import annotated_by_markers
 from biounet.images.picture import JPEG_SUFFIXES
 from biounet.images.reading import read_image
@@ -137,6 +139,9 @@ def read_pixels(source: Source, spatial: str) -> NDArray[Any]:
     pages = iter(source.page)
     kept = [axis in spatial or axis == "C" for axis in axes]
     box = tuple(slice(None) if keep else next(pages) for keep in kept)
+    n_pixels = math.prod(n for n, keep in zip(image.data.shape, kept, strict=True) if keep)
+    n_bytes = n_pixels * np.dtype(image.data.dtype).itemsize
+    check_fits(n_bytes, source.name, "cut it into smaller images for training")
     pixels: NDArray[Any] = np.asarray(image.data[box])
     axes = "".join(axis for axis, keep in zip(axes, kept, strict=True) if keep)
     if "C" not in axes:

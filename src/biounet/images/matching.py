@@ -12,7 +12,10 @@ _LABEL_ENDING = re.compile(
     r"annotations?|instances?|ids?)$",
     re.IGNORECASE,
 )
-_IMAGE_ENDING = re.compile(r"[_\-. ](img|images?|im|raw|volume|prob|probs|probability|probabilities|pred|prediction)$", re.IGNORECASE)
+_IMAGE_ENDING = re.compile(
+    r"[_\-. ](img|images?|im|raw|volume|probs?|probability|probabilities|pred|prediction)$",
+    re.IGNORECASE,
+)
 _BY_PRODUCT = re.compile(r"_(flows|cp_output|outlines|cp_outlines)$", re.IGNORECASE)
 
 

@@ -1,5 +1,6 @@
 """PNG and JPEG files."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ from numpy.typing import NDArray
 
 from biounet.errors import InputError
 from biounet.images.image import Header
+from biounet.images.memory import check_fits
 
 PNG_SUFFIXES = (".png",)
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _PALETTE = 0, 2, 3
+_JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def read_png_header(path: Path) -> Header:
@@ -44,6 +47,7 @@ def read_png_header(path: Path) -> Header:
 def read_png(path: Path) -> tuple[Header, NDArray[Any]]:
     """Header and pixels (Y, X) or (Y, X, C) of a PNG, 8 or 16 bit."""
     header = read_png_header(path)
+    _check_memory(header)
     try:
         pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())
     except (imagecodecs.PngError, ValueError) as error:
@@ -53,19 +57,50 @@ def read_png(path: Path) -> tuple[Header, NDArray[Any]]:
     return header, pixels
 
 
+def read_jpeg_header(path: Path) -> Header:
+    """Size and channels of a JPEG, from its frame segment.
+
+    Raises InputError for CMYK, or a file that is no JPEG.
+    """
+    with path.open("rb") as file:
+        if file.read(2) != b"\xff\xd8":
+            raise _damaged(path, "JPEG")
+        while len(start := file.read(4)) == 4 and start[0] == 0xFF:
+            length = int.from_bytes(start[2:], "big")
+            segment = file.read(length - 2) if length >= 2 else b""
+            if start[1] in _JPEG_FRAMES and len(segment) >= 6:
+                shape = (int.from_bytes(segment[1:3], "big"), int.from_bytes(segment[3:5], "big"))
+                return _jpeg_header(path, shape, segment[5])
+    raise _damaged(path, "JPEG")
+
+
+def _jpeg_header(path: Path, shape: tuple[int, int], n_channels: int) -> Header:
+    if n_channels not in (1, 3):
+        raise InputError(f"a CMYK JPEG: {path}", "grey values or RGB", "save it again as RGB")
+    if n_channels == 1:
+        return Header(path, shape, np.dtype(np.uint8), "YX")
+    return Header(path, (*shape, n_channels), np.dtype(np.uint8), "YXC")
+
+
 def read_jpeg(path: Path) -> tuple[Header, NDArray[Any]]:
     """Header and pixels (Y, X) or (Y, X, C) of a grey or RGB JPEG, uint8."""
+    header = read_jpeg_header(path)
+    _check_memory(header)
     content = path.read_bytes()
     try:
         pixels: NDArray[Any] = imagecodecs.jpeg8_decode(content)
     except (imagecodecs.Jpeg8Error, ValueError) as error:
         raise _damaged(path, "JPEG") from error
-    if content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):  # no end after the last scan
+    no_end = content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")  # after the last scan
+    if no_end or pixels.shape != header.shape:
         raise _damaged(path, "JPEG")
-    if pixels.ndim == 3 and pixels.shape[2] != 3:
-        raise InputError(f"a CMYK JPEG: {path}", "grey values or RGB", "save it again as RGB")
-    axes = "YX" if pixels.ndim == 2 else "YXC"
-    return Header(path, pixels.shape, pixels.dtype, axes), pixels
+    return header, pixels
+
+
+def _check_memory(header: Header) -> None:
+    n_bytes = math.prod(header.shape) * header.dtype.itemsize
+    remedy = "save it as a tiled TIFF or OME-Zarr, which are read by regions"
+    check_fits(n_bytes, str(header.path), remedy)
 
 
 def transparent(path: Path) -> InputError:

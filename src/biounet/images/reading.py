@@ -10,6 +10,7 @@ from biounet.images.picture import (
     JPEG_SUFFIXES,
     PNG_SUFFIXES,
     read_jpeg,
+    read_jpeg_header,
     read_png,
     read_png_header,
 )
@@ -70,7 +71,8 @@ def read_header(path: Path | str, axes: str | None = None) -> Header:
         return read_tiff_header(path, axes)
     if suffix in ZARR_SUFFIXES:
         return read_ome_zarr_header(path, axes)
-    return _named(read_png_header(path) if suffix in PNG_SUFFIXES else read_jpeg(path)[0], axes)
+    read_one = read_png_header if suffix in PNG_SUFFIXES else read_jpeg_header
+    return _named(read_one(path), axes)
 
 
 def _image(header: Header, pixels: Pixels) -> Image:
