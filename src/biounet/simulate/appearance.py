@@ -79,9 +79,9 @@ def _debris(view: View) -> Floats:
 def _touching_cells(view: View) -> NDArray[np.uint16]:
     """Stained cytoplasm: bright, grainy cells in colonies, thinner and dimmer at their rims."""
     truth = view.truth
-    rim = 0.2 + 0.8 * (1 - np.exp(-truth.depth / 4.0))
-    nucleus = 1 - 0.35 / (1 + np.exp((truth.radial - 0.42) * 18))
-    grain = 1 + 0.14 * view.texture(111, 1.6) + 0.11 * view.texture(112, 4.0)
+    rim = 0.05 + 0.95 * (1 - np.exp(-truth.depth / 3.5))
+    nucleus = 1 - 0.22 / (1 + np.exp((truth.radial - 0.42) * 18))
+    grain = 1 + 0.10 * view.texture(111, 1.6) + 0.10 * view.texture(112, 4.0)
     cells = view.brightness(0.35) * rim * nucleus * np.maximum(grain, 0.1) * (truth.owner > 0)
     haze = (
         0.18
