@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from biounet.config import merged, validated_settings
 from biounet.errors import InputError
 from biounet.learning.checkpoint import Position, write_checkpoint
+from biounet.learning.gallery import write_validation_gallery
+from biounet.learning.gallery_views import validation_gallery
 from biounet.learning.run import Run, engine_of, log, model_of
 from biounet.learning.step import Learner, trained_weights
 from biounet.learning.validation import Score, predict_items, score, tune_objects
@@ -72,6 +74,8 @@ def _tuned(run: Run, best: ModelFile) -> ModelFile:
 
     objects = tune_objects(probabilities, items, labels_are, run.settings.objects, out_of_time)
     reached = score(probabilities, items, labels_are, objects)
+    gallery = validation_gallery(items, probabilities, labels_are, objects)
+    write_validation_gallery(gallery, run.folder)
     return replace(
         best,
         settings=validated_settings(

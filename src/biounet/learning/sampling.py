@@ -11,6 +11,7 @@ from torch import Tensor
 from biounet.config import AugmentationSettings
 from biounet.geometry import Shape
 from biounet.learning.augmentation import (
+    Change,
     change_grey,
     draw_change,
     sample_image,
@@ -81,14 +82,29 @@ def draw_sample(
     rng: np.random.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One sample: image (C, *input), class map (*output) int64, weights (*output) float32."""
-    source = images[rng.choice(len(images), p=chances)]
-    change = draw_change(augmentation, len(input_shape), rng)
-    centre = draw_centre(source, rng.uniform() < foreground_share, rng)
+    source, change, centre = choose_sample(
+        images, chances, len(input_shape), augmentation, foreground_share, rng
+    )
     grid = sampling_grid(change, centre, input_shape).to(source.image.device)
     inner = crop(grid[None], torch.Size(output_shape))[0]
     image = change_grey(sample_image(source.image, grid, "bilinear"), change.grey)
     class_map, weights = sample_image(source.truth, inner, "nearest")
     return image, class_map.long(), weights
+
+
+def choose_sample(
+    images: Sequence[TrainingImage],
+    chances: NDArray[np.float64],
+    dimensions: int,
+    augmentation: AugmentationSettings,
+    foreground_share: float,
+    rng: np.random.Generator,
+) -> tuple[TrainingImage, Change, NDArray[np.float64]]:
+    """Everything random about one sample: the image, its changes, the patch's centre in px."""
+    source = images[rng.choice(len(images), p=chances)]
+    change = draw_change(augmentation, dimensions, rng)
+    centre = draw_centre(source, rng.uniform() < foreground_share, rng)
+    return source, change, centre
 
 
 def draw_centre(

@@ -1,5 +1,6 @@
 """From a request to a run that is set up: settings derived or read, images split and prepared."""
 
+import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -7,17 +8,19 @@ from typing import Any
 
 import torch
 
-from biounet import __version__
 from biounet.config import Settings, merged, read_settings, validated_settings, write_settings
 from biounet.errors import InputError
 from biounet.images.dataset import Annotated, DataSet, read_item
 from biounet.learning.derive import derive_settings, look_at, this_machine
+from biounet.learning.gallery import write_training_gallery
+from biounet.learning.gallery_views import training_gallery
 from biounet.learning.preparation import Split, prepare, split_items
 from biounet.learning.run import Run, log
 from biounet.learning.run_folder import Record, RunFolder, append_record, read_records
 from biounet.model import ModelFile
 from biounet.networks import build_network
 from biounet.prediction.engines import choose_device, choose_precision
+from biounet.version import __version__
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def set_up(
         folder, settings, data, dataset, choose_device(request.device), request.started, on_record
     )
     if not started:
+        write_training_gallery(training_gallery(split, data, dataset, settings), folder)
         log(run, _start_record(run, split, request))
     return run
 
@@ -93,6 +97,9 @@ def _start_record(run: Run, split: Split, request: Request) -> Record:
         "data_hash": run.data.data_hash,
         "device": str(run.device),
         "threads": torch.get_num_threads(),
+        "cores": this_machine(run.device.type).n_cores,
+        "python": platform.python_version(),
+        "system": platform.platform(),
         "setup_s": time.monotonic() - request.started,
     }
 
