@@ -32,9 +32,20 @@ LabelsAre = Literal["instances", "mask", "classes"]
 def main() -> None:
     """Run a command; a user's mistake is one line on standard error and exit code 2."""
     try:
-        sys.exit(app(exit_on_error=False, print_error=False) or 0)
+        sys.exit(
+            app(
+                sys.argv[1:],
+                exit_on_error=False,
+                print_error=False,
+                result_action="return_value",
+            )
+            or 0
+        )
     except (InputError, CycloptsError) as error:
         print(f"biounet: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+    except OSError as error:  # a full disk, a folder that may not be written
+        print(f"biounet: found {error}; wanted files to read and room to write", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     except KeyboardInterrupt:
         print("biounet: stopped", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,230 @@
+"""The command line: what it prints, its exit codes, and one clear line for every mistake."""
+
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from biounet.cli import main
+from biounet.images.writing import write_image
+from biounet.learning.run_folder import RunFolder, read_records
+from biounet.simulate import simulate_cells
+
+SMALL = [
+    part
+    for change in ("network.width=3", "network.depth=1", "training.patch_px=16")
+    for part in ("--set", change)
+]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        image, labels = simulate_cells("nuclei", (48, 52), rng)
+        for kind, array in (("images", image), ("labels", labels.astype(np.uint16))):
+            (tmp_path / "data" / kind).mkdir(parents=True, exist_ok=True)
+            write_image(tmp_path / "data" / kind / f"n{number}.tif", array, "YX")
+    return tmp_path / "data"
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process: exit code, standard output, standard error."""
+
+    def run_command(*words: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["biounet", *map(str, words)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        told = capsys.readouterr()
+        code = exit_.value.code
+        return (code if isinstance(code, int) else 0), told.out, told.err
+
+    return run_command
+
+
+def test_train_inspect_report(run: Run, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    code, told, errors = run("train", data, "--out", out, "--steps", "6", *SMALL)
+    assert (code, errors) == (0, "")
+    assert f"model: {out / 'best.safetensors'}" in told
+    names = {p.name for p in out.iterdir()}
+    assert names >= {
+        "best.safetensors", "last.safetensors", "log.jsonl", "settings.yaml", "report.html",
+        "checkpoint",
+    }  # fmt: skip
+    assert not any(name.startswith(".tmp") for name in names)
+    kinds = [r["kind"] for r in read_records(RunFolder(out))]
+    assert kinds.count("start") == 1
+    assert kinds[-1] == "end"
+    code, told, _ = run("inspect", out)
+    assert code == 0
+    assert "finished, 6 steps" in told
+    code, told, _ = run("inspect", out / "best.safetensors")
+    assert "a unet of" in told
+    code, told, _ = run("inspect", data)
+    assert "3 annotated images" in told
+    code, told, _ = run("report", out)
+    assert (code, told) == (0, f"report: {out / 'report.html'}\n")
+
+
+def test_train_starts_from_a_model_and_takes_settings(run: Run, data: Path, tmp_path: Path) -> None:
+    assert run("train", data, "--out", tmp_path / "a", "--steps", "3", *SMALL)[0] == 0
+    code, _, errors = run(
+        "train", data, "--out", tmp_path / "b", "--steps", "2", "--from", tmp_path / "a"
+    )
+    assert (code, errors) == (0, "")
+    settings = tmp_path / "a" / "settings.yaml"
+    code, _, errors = run("train", data, "--out", tmp_path / "c", "--settings", settings)
+    assert (code, errors) == (0, "")
+    assert (tmp_path / "c" / "settings.yaml").read_text() == settings.read_text()
+
+
+def test_validation_images_of_their_own(run: Run, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ("--validation", data, "--steps", "2", *SMALL)
+    assert run("train", data, "--out", out, *words)[0] == 0
+    (start,) = [r for r in read_records(RunFolder(out)) if r["kind"] == "start"]
+    assert len(start["training"]) == len(start["validation"]) == 3
+
+
+MISTAKES: dict[str, tuple[list[str], str]] = {
+    "no command": (["fly"], "fly"),
+    "unknown flag": (["train", "{data}", "--out", "{tmp}/r", "--wings", "2"], "wings"),
+    "no data": (["train", "--out", "{tmp}/r"], "found .*; wanted"),
+    "no out": (["train", "{data}"], "out"),
+    "a folder that is not there": (["train", "{tmp}/none", "--out", "{tmp}/r"], "none"),
+    "an empty folder": (["train", "{tmp}/empty", "--out", "{tmp}/r"], "found .*empty.*; wanted"),
+    "two budgets": (
+        ["train", "{data}", "--out", "{tmp}/r", "--steps", "2", "--minutes", "1"],
+        "both --steps and --minutes",
+    ),
+    "no steps": (["train", "{data}", "--out", "{tmp}/r", "--steps", "0"], "training.steps = 0"),
+    "minutes below 0": (["train", "{data}", "--out", "{tmp}/r", "--minutes", "-1"], "minutes"),
+    "words for minutes": (["train", "{data}", "--out", "{tmp}/r", "--minutes", "soon"], "soon"),
+    "an unknown preset": (["train", "{data}", "--out", "{tmp}/r", "--preset", "best"], "best"),
+    "an unknown setting": (
+        ["train", "{data}", "--out", "{tmp}/r", "--set", "training.speed=9"],
+        "training.speed = 9",
+    ),
+    "a setting without a value": (
+        ["train", "{data}", "--out", "{tmp}/r", "--set", "training.patch_px"],
+        "section.name=value",
+    ),
+    "a setting of the wrong type": (
+        ["train", "{data}", "--out", "{tmp}/r", "--set", "network.width=wide"],
+        "network.*width = 'wide'",
+    ),
+    "a settings file that is no YAML": (
+        ["train", "{data}", "--out", "{tmp}/r", "--settings", "{tmp}/broken.yaml"],
+        "a YAML file of settings",
+    ),
+    "a model that is none": (
+        ["train", "{data}", "--out", "{tmp}/r", "--from", "{tmp}/broken.yaml"],
+        "damaged or no safetensors",
+    ),
+    "a run that exists": (["train", "{data}", "--out", "{data}"], "which exists"),
+    "a run under a file": (
+        ["train", "{data}", "--out", "{tmp}/broken.yaml/r", "--steps", "1"],
+        "cannot be made",
+    ),
+    "labels that are not what they are said to be": (
+        ["train", "{data}", "--out", "{tmp}/r", "--labels-are", "cats"],
+        "cats",
+    ),
+    "a validation folder that is not there": (
+        ["train", "{data}", "--out", "{tmp}/r", "--validation", "{tmp}/none"],
+        "none",
+    ),
+    "a validation share above one": (
+        ["train", "{data}", "--out", "{tmp}/r", "--validation", "1.5"],
+        "validation_fraction = 1.5",
+    ),
+    "nothing to inspect": (["inspect"], "nothing to inspect"),
+    "inspect what is not there": (["inspect", "{tmp}/none"], "none"),
+    "a report of no run": (["report", "{tmp}/empty"], "found .*; wanted"),
+    "evaluate what is not there": (["evaluate", "{tmp}/none", "{data}/labels"], "no file"),
+    "demo into a folder that exists": (["demo", "--out", "{data}"], "which exists"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    mistake: str, run: Run, data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.yaml").write_text("a: [1,\n")
+    before = {p for p in tmp_path.rglob("*") if p.is_file()}
+    words, told = MISTAKES[mistake]
+    code, _, errors = run(*[w.format(data=data, tmp=tmp_path) for w in words])
+    assert code == 2
+    assert errors.startswith("biounet: ")
+    assert len(errors.splitlines()) == 1
+    assert "Traceback" not in errors
+    assert re.search(told, errors), errors
+    assert {p for p in tmp_path.rglob("*") if p.is_file()} == before
+    assert not (tmp_path / "r").exists()
+
+
+def test_resuming_with_other_settings_or_data_is_refused(
+    run: Run, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    assert run("train", data, "--out", out, "--steps", "2", *SMALL)[0] == 0
+    (out / "checkpoint" / "state.safetensors").unlink()
+    code, _, errors = run("train", data, "--out", out, "--resume", "--steps", "3", *SMALL)
+    assert code == 2
+    assert "differ from those of the run" in errors
+    image, labels = simulate_cells("nuclei", (48, 52), np.random.default_rng(9))
+    write_image(data / "images" / "n0.tif", image, "YX")
+    write_image(data / "labels" / "n0.tif", labels.astype(np.uint16), "YX")
+    code, _, errors = run("train", data, "--out", out, "--resume", "--steps", "2", *SMALL)
+    assert code == 2
+    assert "other images or labels" in errors
+
+
+def command(*words: str | Path) -> list[str]:
+    return [sys.executable, "-W", "ignore", "-m", "biounet.cli", *map(str, words)]
+
+
+def test_a_full_disk_is_one_line(data: Path, tmp_path: Path) -> None:
+    """No file may grow beyond 20 kB: the weights do not fit."""
+    done = subprocess.run(
+        command(
+            "train", data, "--out", tmp_path / "run", "--steps", "1", "--set", "network.depth=1"
+        ),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "written" in done.stderr or "room" in done.stderr
+    assert not list((tmp_path / "run").rglob("*.safetensors"))
+    assert not list((tmp_path / "run").rglob(".tmp*"))
+
+
+def test_help_needs_no_torch_and_shows_an_example() -> None:
+    code = (
+        "import sys; sys.argv = ['biounet', *sys.argv[1:]]\n"
+        "from biounet.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
+    )
+    for name in ("train", "evaluate", "inspect", "report", "demo", "predict", "export"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, name, "--help"], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"biounet {name}" in done.stdout
+        assert "Example" in done.stdout
