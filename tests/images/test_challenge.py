@@ -8,54 +8,59 @@ from biounet.errors import InputError
 from biounet.images import (
     frame_number,
     read_sequence,
-    read_slices,
     write_isbi2012,
-    write_tracking_result,
+    write_linked_result,
 )
 
-FRAMES = [np.array([[0, 5, 5], [9, 0, 0]]), np.zeros((2, 3), int), np.array([[7, 7, 0], [0, 1, 1]])]
+FRAMES = [
+    np.array([[0, 1, 1], [2, 0, 0]], np.uint16),
+    np.array([[1, 1, 0], [0, 0, 0]], np.uint16),
+    np.array([[3, 0, 4], [0, 0, 0]], np.uint16),
+]
 
 
 @pytest.mark.parametrize("n_digits", [3, 4])
-def test_every_object_of_every_frame_is_a_track(tmp_path, n_digits):
-    frames = ((k + 8, frame) for k, frame in enumerate(FRAMES))
-    result = write_tracking_result(tmp_path, "01", frames, n_digits)
-    assert result == tmp_path / "01_RES"
+def test_frames_and_tracks(tmp_path, n_digits):
+    written = []
+
+    def frames():
+        for number, labels in enumerate(FRAMES, start=8):
+            yield number, labels
+            written.append(number)
+
+    def tracks():
+        assert written == [8, 9, 10]
+        return [(1, 8, 9, 0), (2, 8, 8, 0), (3, 10, 10, 1), (4, 10, 10, 1)]
+
+    result = tmp_path / "01_RES"
+    write_linked_result(result, frames(), tracks, n_digits)
     names = sorted(p.name for p in result.iterdir())
     assert names == [f"mask{k:0{n_digits}d}.tif" for k in (8, 9, 10)] + ["res_track.txt"]
-    assert (result / "res_track.txt").read_text() == "1 8 8 0\n2 8 8 0\n3 10 10 0\n4 10 10 0\n"
+    assert (result / "res_track.txt").read_text() == "1 8 9 0\n2 8 8 0\n3 10 10 1\n4 10 10 1\n"
     back = dict(read_sequence(result))
     assert list(back) == [8, 9, 10]
-    assert back[8].tolist() == [[0, 1, 1], [2, 0, 0]]
-    assert back[9].max() == 0
-    assert back[10].tolist() == [[4, 4, 0], [0, 3, 3]]
-    assert {labels.dtype for labels in back.values()} == {np.dtype(np.uint16)}
+    for found, labels in zip(back.values(), FRAMES, strict=True):
+        np.testing.assert_array_equal(found, labels)
+        assert found.dtype == np.uint16
 
 
 def test_volumes(tmp_path):
-    volume = np.zeros((4, 5, 6), np.int32)
+    volume = np.zeros((4, 5, 6), np.uint16)
     volume[1:3, 2:4, 2:4] = 1
-    result = write_tracking_result(tmp_path, "02", [(0, volume)])
-    np.testing.assert_array_equal(tifffile.imread(result / "mask000.tif"), volume)
+    write_linked_result(tmp_path / "02_RES", [(0, volume)], lambda: [(1, 0, 0, 0)])
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "02_RES" / "mask000.tif"), volume)
 
 
 def test_results_are_replaced_whole(tmp_path):
-    write_tracking_result(tmp_path, "01", [(0, FRAMES[0]), (1, FRAMES[0])])
-    write_tracking_result(tmp_path, "01", [(0, FRAMES[2])])
+    for numbers in ((0, 1), (0,)):
+        write_linked_result(tmp_path / "01_RES", [(n, FRAMES[0]) for n in numbers], list)
     assert [n for n, _ in read_sequence(tmp_path / "01_RES")] == [0]
     assert [p.name for p in tmp_path.iterdir()] == ["01_RES"]
 
 
-@pytest.mark.parametrize(
-    ("frames", "found"),
-    [
-        ([], "no frames"),
-        ([(0, np.arange(2**16 + 5).reshape(3, -1))], "more than 65535 objects in 01"),
-    ],
-)
-def test_results_that_cannot_be_written(tmp_path, frames, found):
-    with pytest.raises(InputError, match=found):
-        write_tracking_result(tmp_path, "01", frames)
+def test_no_frames_leave_no_result(tmp_path):
+    with pytest.raises(InputError, match="no frames for"):
+        write_linked_result(tmp_path / "01_RES", [], list)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -94,11 +99,8 @@ def test_truth_and_frames_are_sequences(make, tmp_path):
         np.testing.assert_array_equal(pixels, expected)
 
 
-def test_single_slices(make, tmp_path):
-    truth = make.labels("01_GT/SEG/man_seg_007_002.tif")
-    ((frame, z, labels),) = read_slices(tmp_path / "01_GT")
-    assert (frame, z) == (7, 2)
-    np.testing.assert_array_equal(labels, truth)
+def test_single_slices_are_refused(make, tmp_path):
+    make.labels("01_GT/SEG/man_seg_007_002.tif")
     with pytest.raises(InputError, match="labels of single slices"):
         list(read_sequence(tmp_path / "01_GT"))
 

@@ -5,9 +5,8 @@ from biounet.images.atomic import written_whole
 from biounet.images.challenge import (
     frame_number,
     read_sequence,
-    read_slices,
     write_isbi2012,
-    write_tracking_result,
+    write_linked_result,
 )
 from biounet.images.dataset import Annotated, DataSet, Item, read_item
 from biounet.images.download import Downloaded, download
@@ -47,10 +46,9 @@ __all__ = [
     "read_item",
     "read_region",
     "read_sequence",
-    "read_slices",
     "write_image",
     "write_isbi2012",
+    "write_linked_result",
     "write_pyramid",
-    "write_tracking_result",
     "written_whole",
 ]

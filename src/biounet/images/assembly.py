@@ -53,7 +53,7 @@ def assemble(
     if kind is None:
         kind, why = decide_kind(values, _label_images(items, ignore))
     elif labels_are is None:
-        why = f"the labels are {kind}, as always in this layout"
+        why = f"the labels are {kind}, as the layout says"
     meaning = meaning_of(kind, values, ignore)
     n_classes = len(values) if kind == "classes" else 2
     notes = [*found.notes, why, *_on_pages(sized, items, spatial)]

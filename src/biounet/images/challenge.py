@@ -17,49 +17,11 @@ from biounet.images.reading import read_image
 
 _FRAME = re.compile(r"(?:t|mask|man_seg_?|man_track)(\d+)(?:_(\d+))?\.tiff?", re.IGNORECASE)
 
-_MOST_IDS = np.iinfo(np.uint16).max
-
 
 def frame_number(path: Path) -> tuple[int, int] | None:
     """The number in the name of a frame (t007.tif) and its digits; None for other names."""
     match = _FRAME.fullmatch(path.name)
     return None if match is None else (int(match.group(1)), len(match.group(1)))
-
-
-def write_tracking_result(
-    folder: Path, sequence: str, frames: Iterable[tuple[int, NDArray[Any]]], n_digits: int = 3
-) -> Path:
-    """Write `sequence`_RES with mask000.tif, … and res_track.txt; returns its path.
-
-    `frames`: frame numbers with instance labels (Y, X) or (Z, Y, X). Nothing is tracked: every
-    object of every frame is a track of its own, so ids are unique over the sequence (uint16).
-
-    Raises InputError for more than 65,535 objects, no frames, or a folder that cannot be written.
-    """
-    result = folder / f"{sequence}_RES"
-    n_objects = 0
-    tracks: list[str] = []
-    with written_whole(result) as temporary:
-        temporary.mkdir()
-        for number, labels in frames:
-            ids = np.unique(labels)
-            ids = ids[ids > 0]
-            last = n_objects + len(ids)
-            if last > _MOST_IDS:
-                raise InputError(
-                    f"more than {_MOST_IDS} objects in {sequence} (at frame {number})",
-                    "objects that 16 bits can count, as the challenge asks",
-                    "write the sequence in two parts",
-                )
-            tracks += [f"{k} {number} {number} 0\n" for k in range(n_objects + 1, last + 1)]
-            unique = np.where(labels > 0, np.searchsorted(ids, labels) + n_objects + 1, 0)
-            path = temporary / f"mask{number:0{n_digits}d}.tif"
-            _write_plain(path, unique.astype(np.uint16), "lzw")
-            n_objects = last
-        if not any(temporary.iterdir()):
-            raise InputError(f"no frames for {result}", "at least one", "check the input")
-        (temporary / "res_track.txt").write_text("".join(tracks), encoding="ascii")
-    return result
 
 
 def write_linked_result(
@@ -114,7 +76,7 @@ def read_sequence(folder: Path) -> Iterator[tuple[int, NDArray[Any]]]:
     """The frames of 01, 01_RES, 01_GT (its SEG) or 01_GT/TRA, in order, as (number, pixels).
 
     Integer labels or grey values, (Y, X) or (Z, Y, X). Raises InputError for a folder without
-    frames, two files for one frame, and labels of single slices (see `read_slices`).
+    frames, two files for one frame, and labels of single slices.
     """
     numbered: dict[int, Path] = {}
     for path, match in _matches(folder):
@@ -122,7 +84,7 @@ def read_sequence(folder: Path) -> Iterator[tuple[int, NDArray[Any]]]:
             raise InputError(
                 f"labels of single slices in {folder} ({path.name})",
                 "one file per frame",
-                "read the slices one by one",
+                "give a truth with whole frames",
             )
         if int(match.group(1)) in numbered:
             raise InputError(
@@ -133,13 +95,6 @@ def read_sequence(folder: Path) -> Iterator[tuple[int, NDArray[Any]]]:
         numbered[int(match.group(1))] = path
     for number, path in sorted(numbered.items()):
         yield number, _pixels(path)
-
-
-def read_slices(folder: Path) -> Iterator[tuple[int, int, NDArray[Any]]]:
-    """The annotated slices of a 3-D sequence's truth, as (frame, slice, labels (Y, X))."""
-    for path, match in _matches(folder):
-        if match.group(2) is not None:
-            yield int(match.group(1)), int(match.group(2)), _pixels(path)
 
 
 def _matches(folder: Path) -> list[tuple[Path, re.Match[str]]]:
