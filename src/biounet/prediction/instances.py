@@ -5,10 +5,12 @@ border is drawn), holes filled, small objects removed. `watershed`: components a
 threshold are seeds, grown down to the threshold. `classes`: the class map itself, by argmax.
 """
 
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.segmentation import expand_labels, watershed
+from skimage.segmentation import watershed
 
 from biounet.config import ObjectSettings
 
@@ -17,6 +19,8 @@ def label_objects(
     probabilities: NDArray[np.float32], settings: ObjectSettings
 ) -> NDArray[np.int32]:
     """Labels of an image: int32, 0 = background; ids 1..n in the order of their first pixel.
+
+    Of grown objects, the first pixel is the one before they were grown.
 
     Args:
         probabilities: (K, …) in 0..1, background first.
@@ -36,9 +40,7 @@ def label_objects(
     if settings.minimum_size_px > 1:
         sizes = np.bincount(labels.ravel())
         labels[sizes[labels] < settings.minimum_size_px] = 0
-    if settings.grow_px:
-        labels = np.asarray(expand_labels(labels, settings.grow_px), np.int32)
-    return consecutive(labels)
+    return grow(consecutive(labels), settings.grow_px)
 
 
 def _components(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -70,6 +72,34 @@ def fill_holes(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     owner = np.where(enclosed, largest, 0)
     owner[0] = 0
     return np.where(labels == 0, owner[background], labels).astype(np.int32)
+
+
+def grow(labels: NDArray[np.int32], distance_px: int) -> NDArray[np.int32]:
+    """Give background within a Euclidean distance of objects to the nearest; ties: the smaller id.
+
+    A pixel's new label depends on nothing further away than `distance_px`.
+    """
+    if distance_px < 1:
+        return labels
+    reach = range(-distance_px, distance_px + 1)
+    rings: dict[int, list[tuple[int, ...]]] = {}
+    for offset in product(reach, repeat=labels.ndim):
+        squared = sum(o * o for o in offset)
+        if 0 < squared <= distance_px**2:
+            rings.setdefault(squared, []).append(offset)
+    none = np.iinfo(np.int32).max
+    around = np.pad(np.where(labels == 0, none, labels), distance_px, constant_values=none)
+    grown = labels.copy()
+    for _, offsets in sorted(rings.items()):
+        nearest = np.full(labels.shape, none, np.int32)
+        for offset in offsets:
+            window = tuple(
+                slice(distance_px + o, distance_px + o + n)
+                for o, n in zip(offset, labels.shape, strict=True)
+            )
+            np.minimum(nearest, around[window], out=nearest)
+        grown = np.where((grown == 0) & (nearest < none), nearest, grown)
+    return grown
 
 
 def consecutive(labels: NDArray[np.int32]) -> NDArray[np.int32]:
