@@ -24,7 +24,7 @@ from biounet.learning.sampling import TrainingImage, draw_batch, draw_centre
 
 STILL = AugmentationSettings(
     mirror=False,
-    rotation_degrees=0,
+    rotation="none",
     scale=0,
     elastic_std_px=0,
     brightness=0,
@@ -111,12 +111,12 @@ def test_same_number_same_patch_whatever_was_drawn_before() -> None:
     settings_ = AugmentationSettings(noise=0.2, gamma=0.1)
 
     def batch(numbers: list[int]) -> torch.Tensor:
-        return draw_batch(images, numbers, (44, 44), (4, 4), settings_, 0.5, 7).image
+        return draw_batch(images, numbers, (44, 44), (4, 4), settings_, True, 7).image
 
     together = batch([3, 4, 5])
     assert torch.equal(together[1], batch([4])[0])
     assert not torch.equal(together[0], together[1])
-    other = draw_batch(images, [4], (44, 44), (4, 4), settings_, 0.5, 8).image
+    other = draw_batch(images, [4], (44, 44), (4, 4), settings_, True, 8).image
     assert not torch.equal(other[0], together[1])
 
 
@@ -128,24 +128,41 @@ def test_labels_and_weights_follow_the_image() -> None:
         "blobs", torch.from_numpy(blobs)[None], torch.from_numpy(np.stack([blobs, blobs + 1]))
     )
     bare = AugmentationSettings(brightness=0, contrast=0, scale=0.2)
-    batch = draw_batch([source], range(20), (60, 60), (20, 20), bare, 0.0, 0)
+    batch = draw_batch([source], range(20), (60, 60), (20, 20), bare, False, 0)
     inner = batch.image[:, 0, 20:40, 20:40].numpy()
     agree = (inner > 0.5) == batch.class_map.numpy().astype(bool)
     assert agree[(inner < 0.01) | (inner > 0.99)].all()
     assert torch.equal(batch.weights, batch.class_map + 1.0)
 
 
-def test_centres_fall_on_annotated_foreground_when_asked() -> None:
+def test_centres_fall_on_annotated_pixels() -> None:
     truth = torch.zeros(2, 30, 30)
-    truth[1, 10:20, 10:20] = 1.0  # annotated
-    truth[0, 12:14, 12:14] = 1.0  # foreground
+    truth[1, 10:20, 10:20] = 1.0
     source = TrainingImage("one", torch.zeros(1, 30, 30), truth)
     rng = np.random.default_rng(0)
-    annotated = [draw_centre(source, False, rng) for _ in range(50)]
-    assert all((c >= 9.5).all() and (c <= 19.5).all() for c in annotated)
-    foreground = [draw_centre(source, True, rng) for _ in range(10)]
-    inside = [(c >= 11.4).all() and (c <= 13.6).all() for c in foreground]
-    assert sum(inside) >= 1  # 4 of 900 pixels: found or given up after 64 tries
+    centres = np.array([draw_centre(source, False, rng) for _ in range(50)])
+    assert (centres >= 9.5).all()
+    assert (centres <= 19.5).all()
+
+
+def test_balanced_centres_fall_on_every_class_equally_often() -> None:
+    truth = torch.ones(2, 30, 30)
+    truth[0] = 0
+    truth[0, :10, :10] = 1.0  # a ninth of the image
+    source = TrainingImage("one", torch.zeros(1, 30, 30), truth)
+    rng = np.random.default_rng(0)
+    inside = [(draw_centre(source, True, rng) < 9.5).all() for _ in range(400)]
+    assert np.mean(inside) == pytest.approx(0.5, abs=0.08)
+
+
+def test_right_angles_are_exact() -> None:
+    asked = STILL.model_copy(update={"rotation": "right-angles"})
+    drawn = {
+        tuple(np.round(draw_change(asked, 2, sample_rng(0, n)).matrix, 9).ravel().tolist())
+        for n in range(60)
+    }
+    assert len(drawn) == 4
+    assert all(abs(v) in (0, 1) for matrix in drawn for v in matrix)
 
 
 def test_grey_changes() -> None:

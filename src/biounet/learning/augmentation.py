@@ -56,8 +56,9 @@ def draw_change(
 ) -> Change:
     """Draw the changes of one sample."""
     matrix = np.eye(dimensions)
-    angle = np.deg2rad(rng.uniform(-1, 1) * settings.rotation_degrees)
-    cos, sin = np.cos(angle), np.sin(angle)
+    turns = rng.uniform(0, 4)  # of 90 degrees
+    turns = {"none": 0.0, "right-angles": float(int(turns)), "any": turns}[settings.rotation]
+    cos, sin = np.cos(turns * np.pi / 2), np.sin(turns * np.pi / 2)
     matrix[-2:, -2:] = [[cos, -sin], [sin, cos]]
     matrix *= (1 + settings.scale) ** rng.uniform(-1, 1)
     signs = rng.integers(0, 2, dimensions) * 2 - 1 if settings.mirror else np.ones(dimensions)

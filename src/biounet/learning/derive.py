@@ -13,7 +13,8 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from biounet.config import PRESETS, Settings, merged, validated_settings
+from biounet.config import PRESETS, RECIPES, Settings, merged, validated_settings
+from biounet.errors import InputError
 from biounet.images.dataset import Annotated, DataSet
 
 
@@ -100,9 +101,14 @@ def derive_settings(
     Args:
         said: the user's own values, as a tree of names like the settings'; they win.
     """
-    choices = [*_from_data(facts), *(_for_speed(facts, machine) if preset == "fast" else [])]
     kind = said.get("network", {}).get("kind", "unet")
+    if kind not in RECIPES:
+        raise InputError(f"network {kind!r}", f"one of {', '.join(RECIPES)}", "choose one")
+    choices = _from_data(facts)
+    if preset == "fast":
+        choices += _for_speed(facts, machine) if kind != "sliding-window" else _dense(facts)
     tree: dict[str, Any] = PRESETS[preset].model_dump()
+    tree = merged(tree, RECIPES[kind])
     if kind != "unet":
         tree["network"] = {"kind": kind}
         choices = [
@@ -170,6 +176,15 @@ def _for_speed(facts: Facts, machine: Machine) -> list[Choice]:
         Choice("training.patch_px", patch, f"images are {side} px, larger patches mean fewer steps")
     )
     return choices
+
+
+def _dense(facts: Facts) -> list[Choice]:
+    """The sliding window learns from whole patches, whose windows share their work."""
+    side = min(128, min(min(shape[-2:]) for shape in facts.shapes))
+    return [
+        Choice("training.patch_px", side, "the windows of a patch share their work"),
+        Choice("training.batch", 1, "a patch holds thousands of windows"),
+    ]
 
 
 def _anisotropic_pooling(

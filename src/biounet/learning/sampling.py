@@ -51,7 +51,7 @@ def draw_batch(
     input_shape: Shape,
     output_shape: Shape,
     augmentation: AugmentationSettings,
-    foreground_share: float,
+    balanced: bool,
     seed: int,
 ) -> Batch:
     """The samples of the given numbers, as one batch on the images' device."""
@@ -63,7 +63,7 @@ def draw_batch(
             input_shape,
             output_shape,
             augmentation,
-            foreground_share,
+            balanced,
             sample_rng(seed, number),
         )
         for number in numbers
@@ -78,12 +78,12 @@ def draw_sample(
     input_shape: Shape,
     output_shape: Shape,
     augmentation: AugmentationSettings,
-    foreground_share: float,
+    balanced: bool,
     rng: np.random.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One sample: image (C, *input), class map (*output) int64, weights (*output) float32."""
     source, change, centre = choose_sample(
-        images, chances, len(input_shape), augmentation, foreground_share, rng
+        images, chances, len(input_shape), augmentation, balanced, rng
     )
     grid = sampling_grid(change, centre, input_shape).to(source.image.device)
     inner = crop(grid[None], torch.Size(output_shape))[0]
@@ -97,25 +97,30 @@ def choose_sample(
     chances: NDArray[np.float64],
     dimensions: int,
     augmentation: AugmentationSettings,
-    foreground_share: float,
+    balanced: bool,
     rng: np.random.Generator,
 ) -> tuple[TrainingImage, Change, NDArray[np.float64]]:
     """Everything random about one sample: the image, its changes, the patch's centre in px."""
     source = images[rng.choice(len(images), p=chances)]
     change = draw_change(augmentation, dimensions, rng)
-    centre = draw_centre(source, rng.uniform() < foreground_share, rng)
+    centre = draw_centre(source, balanced, rng)
     return source, change, centre
 
 
 def draw_centre(
-    source: TrainingImage, foreground: bool, rng: np.random.Generator
+    source: TrainingImage, balanced: bool, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """A random point of the image, at an annotated (and, if asked, foreground) pixel if found."""
+    """A random point of the image, at an annotated pixel if one is found in 64 tries.
+
+    Balanced: at a pixel of a class that is drawn first, of those that the image has.
+    """
     class_map, weights = source.truth
+    classes = torch.unique(class_map[weights > 0]).tolist() if balanced else []
+    wanted = classes[rng.integers(len(classes))] if classes else None
     point = np.zeros(class_map.ndim)
     for _ in range(64):
         point = np.array([rng.uniform(-0.5, n - 0.5) for n in class_map.shape])
         pixel = tuple(np.clip(np.round(point), 0, np.array(class_map.shape) - 1).astype(int))
-        if weights[pixel] > 0 and (not foreground or class_map[pixel] > 0):
+        if weights[pixel] > 0 and (wanted is None or class_map[pixel] == wanted):
             break
     return point

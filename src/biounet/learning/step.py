@@ -40,8 +40,9 @@ def make_learner(
 ) -> Learner:
     """An optimiser, and weight averages if asked, for a network."""
     network = channels_last_weights(network.to(device)).train()
-    filters = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]  # biases and gains do not decay
+    learned = [p for p in network.parameters() if p.requires_grad]
+    filters = [p for p in learned if p.ndim > 1]
+    others = [p for p in learned if p.ndim <= 1]  # biases and gains do not decay
     groups = [
         {"params": filters, "weight_decay": settings.weight_decay},
         {"params": others, "weight_decay": 0.0},

@@ -124,7 +124,7 @@ def _learn(run: Run, state: State, on_step: Callable[[Callable[[], ModelFile]], 
             input_shape,
             output_shape,
             settings.augmentation,
-            training.foreground_sampling,
+            training.balanced_sampling,
             training.seed,
         )
         sampling_s += time.monotonic() - ready
