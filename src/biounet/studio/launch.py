@@ -1,0 +1,46 @@
+"""`biounet studio`: bind to loopback, print the address, serve until Ctrl-C."""
+
+import logging
+import secrets
+import socket
+import sys
+import webbrowser
+from pathlib import Path
+
+import uvicorn
+
+from biounet.errors import InputError
+from biounet.studio.folder import open_folder
+from biounet.studio.server import Studio, make_app
+
+
+def serve(folder: Path, port: int, open_browser: bool) -> None:
+    """Serve the studio of a folder until Ctrl-C; a training that runs keeps its weights."""
+    studio = Studio(open_folder(folder))
+    token = secrets.token_urlsafe(24)
+    try:
+        listening = socket.create_server(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"port {port}, which cannot be used ({error})", "a free port", "choose another, or none"
+        ) from None
+    with listening:
+        port = listening.getsockname()[1]
+        address = f"http://127.0.0.1:{port}/{token}/"
+        sys.stdout.write(f"biounet studio: {address}\nCtrl-C ends it; everything is saved.\n")
+        sys.stdout.flush()
+        if open_browser:
+            webbrowser.open(address)
+        config = uvicorn.Config(
+            make_app(studio, token, port),
+            log_level=logging.CRITICAL,  # the address, with its token, stays out of logs
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        except KeyboardInterrupt:
+            pass
+        finally:
+            studio.trainer.close()

@@ -1,0 +1,296 @@
+"""Training and segmentation in a thread: one job at a time, stopped when asked.
+
+While a network learns, what it makes of the open image is computed again every few seconds, for
+as large a part of the view as takes about `PREVIEW_S`.
+"""
+
+import logging
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biounet.errors import InputError
+from biounet.images.arrays import dataset_from_arrays
+from biounet.learning.run_folder import Record, RunFolder, open_run
+from biounet.learning.setup import Request
+from biounet.learning.training import train
+from biounet.model import Intensity, ModelFile, read_model
+from biounet.prediction.instances import label_objects
+from biounet.prediction.predictor import make_predictor, plane_intensity, predict_plane
+from biounet.studio.events import Events
+from biounet.studio.folder import ImageFolder
+from biounet.studio.patches import LAST_ID, NOT_ANNOTATED
+from biounet.studio.pyramid import Pyramid
+from biounet.studio.regions import Box, plan_region, predict_region, whole
+
+PREVIEW_S = 1.5
+"""Aim for the time that one preview takes."""
+
+PREVIEW_SHARE = 0.25
+"""Previews take this share of the training time at the most, and come every 2 s at the most."""
+
+FIRST_PREVIEW_PX = 512.0 * 512
+
+N_KEPT_LOSSES = 2000
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the page shows of the job.
+
+    Attributes:
+        state: what is being done.
+        problem: why the last job failed, in words.
+        progress: share of the job that is done, 0..1.
+        step: training steps of this job.
+        model: name of the newest run with a model; None before the first.
+    """
+
+    state: Literal["idle", "preparing", "training", "segmenting"] = "idle"
+    problem: str | None = None
+    progress: float = 0.0
+    step: int = 0
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network makes of (a part of) an image.
+
+    Attributes:
+        number: grows with every prediction.
+        labels: uint16 of the box's shape.
+        step: training steps of the weights.
+    """
+
+    number: int
+    name: str
+    box: Box
+    labels: NDArray[np.uint16]
+    step: int
+
+
+@dataclass(frozen=True)
+class Marked:
+    """The annotated images of a folder: image and label files."""
+
+    images: tuple[Path, ...]
+    labels: tuple[Path, ...]
+
+
+class StoppedError(Exception):
+    """The job was stopped by the person."""
+
+
+class Trainer:
+    """The one job of a studio, and what it left."""
+
+    def __init__(
+        self, folder: ImageFolder, events: Events, open_image: Callable[[str], Pyramid]
+    ) -> None:
+        self._folder, self._events, self._open_image = folder, events, open_image
+        self._lock, self._stop = Lock(), Event()
+        self._thread: Thread | None = None
+        self._told = self._previewed = 0.0
+        self._preview_took, self._s_per_px = 0.0, PREVIEW_S / FIRST_PREVIEW_PX
+        self._intensities: dict[str, Intensity] = {}
+        self.view: tuple[str, Box] | None = None
+        self.predictions: dict[str, Prediction] = {}
+        self.losses: list[tuple[int, float]] = []
+        newest = newest_run(folder)
+        self.status = Status(model=None if newest is None else newest.path.name)
+
+    def train(self, marked: Callable[[], Marked], minutes: float, afresh: bool) -> None:
+        """Begin to train on what is annotated, from the last weights unless `afresh`.
+
+        Raises:
+            InputError: something is running already.
+        """
+        self._begin("preparing", lambda: self._train(marked(), minutes, afresh))
+
+    def segment(self, name: str) -> None:
+        """Begin to segment a whole image with the newest model.
+
+        Raises:
+            InputError: something is running already, or there is no model yet.
+        """
+        run = newest_run(self._folder)
+        if run is None:
+            raise InputError("no model yet", "a trained network", "press Train first")
+        self._begin("segmenting", lambda: self._segment(name, read_model(run.last)))
+
+    def stop(self) -> None:
+        """Ask the job to end; a training keeps its weights."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Stop, and wait until the weights are kept."""
+        self.stop()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _begin(self, state: Literal["preparing", "segmenting"], job: Callable[[], None]) -> None:
+        with self._lock:
+            if self._thread is not None and self._thread.is_alive():
+                raise InputError(f"a job that runs ({self.status.state})", "one", "stop it first")
+            self._stop.clear()
+            self._tell(Status(state, model=self.status.model))
+            self._thread = Thread(target=self._run, args=(job,), name="studio-job", daemon=True)
+            self._thread.start()
+
+    def _run(self, job: Callable[[], None]) -> None:
+        problem = None
+        try:
+            job()
+        except (StoppedError, KeyboardInterrupt):
+            pass
+        except InputError as error:
+            problem = str(error)
+        except MemoryError:
+            problem = "not enough memory for this"
+        except Exception as error:  # whatever a training dies of belongs into the page
+            logger.exception("the job failed")
+            problem = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+        newest = newest_run(self._folder)
+        model = None if newest is None else newest.path.name
+        self._tell(replace(self.status, state="idle", problem=problem, model=model))
+
+    def _tell(self, status: Status) -> None:
+        self.status, self._told = status, time.monotonic()
+        self._events.publish("status", asdict(status))
+
+    def _train(self, marked: Marked, minutes: float, afresh: bool) -> None:
+        newest = None if afresh else newest_run(self._folder)
+        out = next_run(self._folder)
+        command = ["biounet", "train", str(self._folder.root), "--out", str(out)]
+        request = Request(
+            preset="fast",
+            said={"training": {"minutes": minutes, "validation_fraction": 0.0}},
+            device="auto",
+            start_from=None if newest is None else read_model(newest.last),
+            started=time.monotonic(),
+            command=shlex.join(command),
+        )
+        dataset = dataset_from_arrays(
+            list(marked.images), list(marked.labels), "instances", NOT_ANNOTATED
+        )
+        before = self.losses[-1][0] if self.losses and not afresh else 0
+        self.losses = self.losses if before else []
+        self._previewed = time.monotonic()
+
+        def on_record(record: Record) -> None:
+            if record["kind"] == "step":
+                self._on_step(record, before)
+
+        model = train(dataset, request, open_run(out, False), on_record, self._preview_if_due)
+        self._preview(model)
+
+    def _on_step(self, record: Record, before: int) -> None:
+        if self._stop.is_set():
+            raise KeyboardInterrupt  # as Ctrl-C: the training keeps its weights and ends
+        point = (before + record["step"], float(record["loss"]))
+        self.losses.append(point)
+        if len(self.losses) > N_KEPT_LOSSES:
+            self.losses = self.losses[:-200:2] + self.losses[-200:]
+        if time.monotonic() - self._told > 0.2:
+            self._tell(
+                replace(
+                    self.status,
+                    state="training",
+                    step=record["step"],
+                    progress=record["progress"],
+                )
+            )
+            self._events.publish("loss", {"step": point[0], "loss": point[1]})
+
+    def _preview_if_due(self, present: Callable[[], ModelFile]) -> None:
+        waited = time.monotonic() - self._previewed
+        if self.view is not None and waited > max(2.0, self._preview_took / PREVIEW_SHARE):
+            self._preview(present())
+
+    def _preview(self, model: ModelFile) -> None:
+        if self.view is None:
+            return
+        began = time.monotonic()
+        name, view = self.view
+        image = self._open_image(name)
+        predictor = make_predictor(model, "auto", "auto", None, "none")
+        box = plan_region(view, image.shape, PREVIEW_S / self._s_per_px, predictor.footprint)
+        if name not in self._intensities:
+            self._intensities[name] = plane_intensity(model, image.pixels)
+        probabilities = predict_region(predictor, image.pixels, box, self._intensities[name])
+        self._keep(name, box, probabilities, model)
+        self._previewed = time.monotonic()
+        self._preview_took = self._previewed - began
+        self._s_per_px = self._preview_took / (box.height * box.width)
+
+    def _segment(self, name: str, model: ModelFile) -> None:
+        image = self._open_image(name)
+        predictor = make_predictor(model, "auto", "auto", None, "none")
+        n_tiles, done = len(predictor.plan(image.shape)), 0
+
+        def on_tile() -> None:
+            nonlocal done
+            done += 1
+            if self._stop.is_set():
+                raise StoppedError
+            self._tell(replace(self.status, progress=done / n_tiles))
+
+        probabilities = predict_plane(predictor, image.pixels, on_tile)
+        self._keep(name, whole(image.shape), probabilities, model)
+
+    def _keep(
+        self, name: str, box: Box, probabilities: NDArray[np.float32], model: ModelFile
+    ) -> None:
+        labels = label_objects(probabilities, model.settings.objects)
+        labels[labels > LAST_ID] = 0  # more cells than ids: the last ones are not shown
+        number = 1 + max((p.number for p in self.predictions.values()), default=0)
+        step = int(model.provenance.get("steps", 0))
+        prediction = Prediction(number, name, box, labels.astype(np.uint16), step)
+        self.predictions = {**_last(self.predictions, 3), name: prediction}
+        self._events.publish("prediction", {"name": name, "number": number})
+
+
+def _last(predictions: dict[str, Prediction], n: int) -> dict[str, Prediction]:
+    """The n newest."""
+    newest = sorted(predictions.values(), key=lambda p: p.number)[-n:]
+    return {p.name: p for p in newest}
+
+
+def newest_run(folder: ImageFolder) -> RunFolder | None:
+    """The newest training run that left a model."""
+    runs = [run for run in _runs(folder) if run.last.is_file()]
+    return runs[-1] if runs else None
+
+
+def next_run(folder: ImageFolder) -> Path:
+    """A run folder that is not there yet."""
+    numbers = [int(run.path.name) for run in _runs(folder)]
+    return folder.runs / f"{max(numbers, default=0) + 1:03d}"
+
+
+def _runs(folder: ImageFolder) -> list[RunFolder]:
+    if not folder.runs.is_dir():
+        return []
+    paths = [path for path in folder.runs.iterdir() if path.name.isdecimal() and path.is_dir()]
+    return [RunFolder(path) for path in sorted(paths, key=lambda path: int(path.name))]
+
+
+def losses_to_show(losses: list[tuple[int, float]], most: int = 400) -> list[tuple[int, float]]:
+    """Every n-th of many losses, the last one always."""
+    stride = max(1, len(losses) // most)
+    return losses[:-1:stride] + losses[-1:]
+
+
+def as_json(prediction: Prediction) -> dict[str, Any]:
+    """All but the pixels."""
+    return {"number": prediction.number, "step": prediction.step, **asdict(prediction.box)}
