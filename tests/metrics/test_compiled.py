@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import biounet.metrics
+from biounet import errors, metrics
 from biounet.metrics.thinning import flood
 
 RUN = "import numpy, biounet.metrics.thinning as t; print(t.thin(numpy.eye(3, dtype=bool)).max())"
@@ -23,10 +23,10 @@ def test_runs_where_no_folder_can_be_written_to(tmp_path: Path) -> None:
     """A file where the cache's folder should be keeps even the superuser from making it."""
     package = tmp_path / "biounet"
     package.mkdir()
-    for name in ("__init__.py", "errors.py"):
-        shutil.copy(Path(biounet.__file__).parent / name, package)
+    (package / "__init__.py").touch()
+    shutil.copy(Path(errors.__file__), package)
     shutil.copytree(
-        Path(biounet.metrics.__file__).parent,
+        Path(metrics.__file__).parent,
         package / "metrics",
         ignore=shutil.ignore_patterns("__pycache__"),
     )

@@ -87,6 +87,8 @@ def check_case(path: Path) -> None:
         for kind in KINDS:
             found = sum(getattr(s.mismatches_px, kind) for s in scores.slices[k])
             assert found == expected["r20_pixels"][kind]
+            found = sum(getattr(s.mismatches, kind) for s in scores.slices[k])
+            assert found == expected["r20_clusters"][kind]
         check_mismatches(probabilities, labels > 0, THRESHOLDS[k], expected)
     check_intermediate(path, probabilities, labels > 0)
 
@@ -102,16 +104,15 @@ def check_pairs(found: Any, expected: dict[str, float], labels: np.ndarray) -> N
 def check_mismatches(
     probabilities: np.ndarray, truth: np.ndarray, threshold: float, expected: dict[str, Any]
 ) -> None:
-    """Clusters, and (where the case has them) the counts without a window."""
-    counts: dict[str, list[Any]] = {"r20_clusters": [], "whole_pixels": [], "whole_clusters": []}
+    """All mismatches together, and (where the case has them) the counts without a window."""
+    counts: dict[str, list[Any]] = {"whole_pixels": [], "whole_clusters": []}
     n_px = 0
     for p, t in zip(probabilities, truth, strict=True):
         warped, cells = warp(t, p, threshold), p.astype(np.float64) > threshold
-        windowed, whole = (classify(warped, cells, t, radius_px=r) for r in (20, 0))
-        counts["r20_clusters"].append(count_clusters(windowed, warped))
+        whole = classify(warped, cells, t, radius_px=0)
         counts["whole_pixels"].append(count_pixels(whole))
         counts["whole_clusters"].append(count_clusters(whole, warped))
-        n_px += np.count_nonzero(windowed)
+        n_px += np.count_nonzero(whole)
     same(n_px / truth.size, expected["warping_error"])
     for name in counts.keys() & expected.keys():
         for kind in KINDS:

@@ -31,7 +31,7 @@ from biounet.errors import InputError
 from biounet.metrics.contingency import Labels, contingency
 from biounet.metrics.counts import Counts
 from biounet.metrics.information import Information, information
-from biounet.metrics.mismatches import MismatchCounts, classify, count_pixels
+from biounet.metrics.mismatches import MismatchCounts, classify, count_clusters, count_pixels
 from biounet.metrics.rand import cell_overlap, rand_counts, rand_counts_2012
 from biounet.metrics.thinning import thin
 from biounet.metrics.warning import MetricWarning
@@ -55,6 +55,7 @@ class SliceScores:
         information_thinned: entropies after border thinning, of V_Info.
         mismatches_px: pixels that differ from the warped truth, by kind of topological error;
             None at the last threshold, where the organisers do not warp.
+        mismatches: the same, touching pixels of a kind counted once: the number of mergers.
     """
 
     pixels: Counts
@@ -63,6 +64,7 @@ class SliceScores:
     rand_thinned: Counts
     information_thinned: Information
     mismatches_px: MismatchCounts | None
+    mismatches: MismatchCounts | None
 
 
 @dataclass(frozen=True)
@@ -161,17 +163,19 @@ def _score_slice(
     truth_labels = ndimage.label(truth)[0]
     plain = cell_overlap(contingency(ndimage.label(cells)[0], truth_labels))
     thinned = cell_overlap(contingency(thin(cells), truth_labels))
-    mismatches = None
+    mismatches_px = mismatches = None
     if with_warping:
         warped = warp(truth, probabilities, threshold, mask)
-        mismatches = count_pixels(classify(warped, cells, truth, mask))
+        kinds = classify(warped, cells, truth, mask)
+        mismatches_px, mismatches = count_pixels(kinds), count_clusters(kinds, warped)
     return SliceScores(
         pixels=Counts(n_both, int(cells.sum()) - n_both, int(truth.sum()) - n_both),
         rand=rand_counts(plain),
         rand_2012=rand_counts_2012(plain),
         rand_thinned=rand_counts(thinned),
         information_thinned=information(thinned),
-        mismatches_px=mismatches,
+        mismatches_px=mismatches_px,
+        mismatches=mismatches,
     )
 
 

@@ -85,14 +85,6 @@ def name_mismatches(
     labels: NDArray[np.int32], y: NDArray[np.int64], x: NDArray[np.int64], radius_px: int
 ) -> NDArray[np.uint8]:
     """The `Mismatch` code of each pixel (y, x) of a label image padded by OUTSIDE."""
-    merge, split, hole_addition, object_deletion, object_addition, hole_deletion = (
-        1,
-        2,
-        4,
-        8,
-        16,
-        32,
-    )
     row = labels.shape[1]
     flat = labels.ravel()
     around = (-row - 1, -row, -row + 1, -1, 1, row - 1, row, row + 1)
@@ -119,13 +111,13 @@ def name_mismatches(
                     n_cells += 1
         n_labels = n_cells + int(has_background)
         if n_labels >= 3:
-            codes[i] = split if is_cell else merge
+            codes[i] = Mismatch.SPLIT if is_cell else Mismatch.MERGE
         elif n_labels == 2 and not is_cell:
-            codes[i] = hole_addition
+            codes[i] = Mismatch.HOLE_ADDITION
         elif n_cells == 0:
-            codes[i] = object_deletion if is_cell else object_addition
+            codes[i] = Mismatch.OBJECT_DELETION if is_cell else Mismatch.OBJECT_ADDITION
         elif n_labels == 1:
-            codes[i] = hole_addition if is_cell else hole_deletion
+            codes[i] = Mismatch.HOLE_ADDITION if is_cell else Mismatch.HOLE_DELETION
         else:
             # Without this pixel, do its neighbours still hang together within the window?
             seen[pixel] = i
@@ -153,7 +145,7 @@ def name_mismatches(
                             seen[to] = i
                             queue[tail] = to
                             tail += 1
-            codes[i] = split if n_parts == 2 else hole_deletion
+            codes[i] = Mismatch.SPLIT if n_parts == 2 else Mismatch.HOLE_DELETION
     return codes
 
 
@@ -181,7 +173,7 @@ def count_clusters(codes: NDArray[np.uint8], warped: NDArray[np.bool_]) -> Misma
 
     def groups(kind: Mismatch, connectivity: int, where: NDArray[np.bool_] | None = None) -> int:
         pixels = codes == kind if where is None else (codes == kind) & where
-        return int(ndimage.label(pixels, touching[connectivity])[1])
+        return int(ndimage.label(pixels, touching[connectivity])[1]) if pixels.any() else 0
 
     return MismatchCounts(
         mergers=groups(Mismatch.MERGE, 8),
