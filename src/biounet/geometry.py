@@ -162,6 +162,11 @@ class Tile:
     write_start: Shape
     write_stop: Shape
 
+    def moved(self, by: Shape) -> "Tile":
+        """The same tile elsewhere."""
+        corners = (self.read_start, self.read_stop, self.write_start, self.write_stop)
+        return Tile(*(tuple(a + b for a, b in zip(c, by, strict=True)) for c in corners))
+
 
 @dataclass(frozen=True)
 class TilePlan:

@@ -137,6 +137,7 @@ def test_rotations_do_not_depend_on_tiles() -> None:
                 engine,
                 2,
             ),
+            (slice(None),) * 3,
         )
 
     np.testing.assert_allclose(averaged(48, image), averaged(200, image), atol=1e-5)
@@ -151,7 +152,7 @@ def test_rotations_turn_back() -> None:
         inside = tuple(slice(0, n) for n in source.shape[1:])
         return np.repeat(np.asarray(source[(slice(None), *inside)]), 2, axis=0)
 
-    got = average_rotations(image, 7, crop)
+    got = average_rotations(image, 7, crop, (slice(None),) * 3)
     inner = (slice(2, -2), slice(2, -2))  # at the edge the mirrored image has a kink
     np.testing.assert_allclose(got[0][inner], image[0][inner], atol=0.02)
     assert np.abs(got[0] - image[0]).max() > 0

@@ -99,11 +99,16 @@ def rotation(degrees: float) -> NDArray[np.float64]:
 def interpolated(
     source: Pixels, leading: tuple[slice, ...], points: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Bilinear values of `source` at YX points (2, Y, X); outside it is mirrored."""
+    """Bilinear values of `source` at YX points (2, Y, X); outside it is mirrored.
+
+    Only the box around the points is read, and of the leading axes only the slices.
+    """
     first = np.floor(points.min(axis=(1, 2))).astype(int)
     last = np.ceil(points.max(axis=(1, 2))).astype(int)
-    box = read_region(source, tuple(first), tuple(last + 1)).astype(np.float32)
-    box = box[leading] if leading else box
+    ranges = [part.indices(n)[:2] for part, n in zip(leading[1:], source.shape[1:], strict=False)]
+    start = (*(low for low, _ in ranges), *first.tolist())
+    stop = (*(high for _, high in ranges), *(last + 1).tolist())
+    box = read_region(source, start, stop)[leading[:1]].astype(np.float32)
     local = points - first[:, None, None]
     planes = [
         ndimage.map_coordinates(plane, local, order=1, mode="nearest")
@@ -113,20 +118,32 @@ def interpolated(
 
 
 def average_rotations(
-    source: Pixels, n_rotations: int, predict: Callable[[Pixels], NDArray[np.float32]]
+    source: Pixels,
+    n_rotations: int,
+    predict: Callable[[Pixels], Pixels],
+    box: tuple[slice, ...],
 ) -> NDArray[np.float32]:
     """Mean probabilities over N turned versions of the input, each predicted in its own frame.
 
     Args:
         source: (C, …, Y, X).
         n_rotations: N; turns by 0, 360/N, 2 * 360/N, … degrees.
-        predict: probabilities (K, …) of a whole image.
+        predict: probabilities (K, …) of a whole image; only a box of them is read.
+        box: what is wanted of the result, a slice an axis, all classes first.
     """
     frame = source.shape[-2:]
-    here = np.stack(np.meshgrid(*(np.arange(n, dtype=float) for n in frame), indexing="ij"))
-    total = predict(source)
+    here = np.stack(
+        np.meshgrid(
+            *(
+                np.arange(*part.indices(n), dtype=float)
+                for part, n in zip(box[-2:], frame, strict=True)
+            ),
+            indexing="ij",
+        )
+    )
+    total = np.array(predict(source)[box], np.float32)
     for turn in range(1, n_rotations):
         view = Rotated(source, 360 * turn / n_rotations)
         there = turned(here, frame, view.shape[-2:], -view.degrees)
-        total = total + interpolated(predict(view), (), there)
+        total = total + interpolated(predict(view), box[:-2], there)
     return total / np.float32(n_rotations)

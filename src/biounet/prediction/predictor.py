@@ -14,7 +14,7 @@ from biounet.model import Intensity, ModelFile, network_of
 from biounet.prediction.averaging import average_rotations, d4_engine
 from biounet.prediction.engines import Engine, choose_device, choose_precision, torch_engine
 from biounet.prediction.intensity import intensity_of
-from biounet.prediction.overlap_tile import predict_image
+from biounet.prediction.overlap_tile import predict_tile, written_slices
 
 OUTPUT_PX = {2: 516, 3: 60}
 """Side of the output tile where nothing else is asked."""
@@ -90,17 +90,72 @@ def predict_plane(
 ) -> NDArray[np.float32]:
     """Probabilities (K, …) of one image (C, …)."""
     intensity = plane_intensity(predictor.model, source)
+    size = source.shape[1:]
+    return predict_region(predictor, source, intensity, (0,) * len(size), size, on_tile)
 
-    def predict(view: Pixels) -> NDArray[np.float32]:
-        return predict_image(
-            view,
-            predictor.plan(view.shape[1:]),
-            intensity,
-            predictor.engine,
-            predictor.model.settings.network.classes,
-            on_tile,
-        )
 
+def predict_region(
+    predictor: Predictor,
+    source: Pixels,
+    intensity: Intensity,
+    start: Shape,
+    stop: Shape,
+    on_tile: Callable[[], None] = lambda: None,
+) -> NDArray[np.float32]:
+    """Probabilities (K, …) of the box start..stop of an image (C, …).
+
+    The same numbers, up to rounding, as those of the whole image.
+    """
+
+    def probabilities(view: Pixels) -> Probabilities:
+        return Probabilities(view, intensity, predictor, on_tile)
+
+    box = (slice(None), *(slice(a, b) for a, b in zip(start, stop, strict=True)))
     if predictor.n_rotations == 1:
-        return predict(source)
-    return average_rotations(source, predictor.n_rotations, predict)
+        return probabilities(source)[box]
+    return average_rotations(source, predictor.n_rotations, probabilities, box)
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """The probabilities of an image as an array (K, …) that computes what is read of it.
+
+    Tiles begin on the network's grid, wherever a box begins, so a pixel's numbers do not depend
+    on the box.
+    """
+
+    source: Pixels
+    intensity: Intensity
+    predictor: Predictor
+    on_tile: Callable[[], None]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(K, …)."""
+        return (self.predictor.model.settings.network.classes, *self.source.shape[1:])
+
+    @property
+    def ndim(self) -> int:
+        """The image's."""
+        return self.source.ndim
+
+    @property
+    def dtype(self) -> np.dtype[np.float32]:
+        """Probabilities are 0..1."""
+        return np.dtype(np.float32)
+
+    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[np.float32]:
+        """A box: one slice an axis, classes first."""
+        ranges = [part.indices(n) for part, n in zip(key[1:], self.shape[1:], strict=True)]
+        step = self.predictor.footprint.step
+        origin = tuple(low // s * s for (low, _, _), s in zip(ranges, step, strict=True))
+        size = tuple(high - o for (_, high, _), o in zip(ranges, origin, strict=True))
+        result = np.empty((self.shape[0], *size), np.float32)
+        for tile in self.predictor.plan(size):
+            probabilities = predict_tile(
+                self.source, tile.moved(origin), self.intensity, self.predictor.engine
+            )
+            result[(slice(None), *written_slices(tile))] = probabilities
+            self.on_tile()
+        inside = (slice(low - o, None) for (low, _, _), o in zip(ranges, origin, strict=True))
+        return result[(key[0], *inside)]
