@@ -206,9 +206,7 @@ def paint(
     stray = _without_connection(owner)
     owner[stray] = 0
     radial[stray] = population.outline
-    rim = find_boundaries(  # type: ignore[no-untyped-call]
-        owner, connectivity=n_axes, mode="inner"
-    )
+    rim = find_boundaries(owner, connectivity=n_axes, mode="inner")
     depth = ndimage.distance_transform_edt(~rim & (owner > 0), sampling=spacing)
     return Truth(owner, radial, light, np.where(owner > 0, depth + 1, 0))
 
@@ -223,7 +221,7 @@ def _dot(one: Sequence[Floats], other: Sequence[Floats]) -> Floats:
 
 def _without_connection(owner: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Pixels that are not connected, face to face, with the largest part of their cell."""
-    parts: NDArray[np.int64] = label(owner, connectivity=1)  # type: ignore[no-untyped-call]
+    parts: NDArray[np.int64] = label(owner, connectivity=1)
     n_pixels = np.bincount(parts.ravel())
     cell = np.zeros(len(n_pixels), np.int64)
     cell[parts.ravel()] = owner.ravel()

@@ -50,7 +50,7 @@ def simulate_cells(
     """
     seed = int(rng.integers(2**63))
     image, numbers = _window(kind, seed, (0,) * len(shape), shape, spacing, n_cells, beyond=False)
-    parts = label(numbers, connectivity=1)  # type: ignore[no-untyped-call]
+    parts = label(numbers, connectivity=1)
     n_pixels = np.bincount(parts.ravel())
     kept = n_pixels >= _SLIVER_PX
     kept[0] = False
