@@ -10,9 +10,10 @@ makes what is written here).
 
 import json
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from biounet.learning.run_folder import RunFolder
 
 Grey = NDArray[np.uint8]
 """A picture: (Y, X), or (Y, X, 3) in colour."""
+
+G = TypeVar("G")
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,7 @@ class ValidationGallery:
     """What a run leaves at its end: all results, worst first, and pictures of some of them."""
 
     labels_are: str
+    dimensions: int
     results: tuple[ImageResult, ...]
     true_sizes_px: NDArray[np.int64]
     predicted_sizes_px: NDArray[np.int64]
@@ -167,30 +171,39 @@ def write_validation_gallery(gallery: ValidationGallery, run: RunFolder) -> None
 
 def read_training_gallery(run: RunFolder) -> TrainingGallery | None:
     """What the run left when it started; None where it left nothing."""
-    tree = _read(run.path / "gallery" / "training.npz")
-    if tree is None:
-        return None
-    tree["facts"] = tuple(ImageFacts(**each) for each in tree["facts"])
-    tree["views"] = tuple(View(**each) for each in tree["views"])
-    tree["prepared"] = tuple(
-        PreparedView(View(**each["view"]), each["class_map"], each["weights"])
-        for each in tree["prepared"]
-    )
-    tree["samples"] = tuple(Sample(**each) for each in tree["samples"])
-    tree["corner"] = Corner(**tree["corner"])
-    return TrainingGallery(**tree)
+    return _read(run.path / "gallery" / "training.npz", _training_gallery)
 
 
 def read_validation_gallery(run: RunFolder) -> ValidationGallery | None:
     """What the run left at its end; None where it left nothing."""
-    tree = _read(run.path / "gallery" / "validation.npz")
-    if tree is None:
-        return None
-    tree["results"] = tuple(ImageResult(**each) for each in tree["results"])
-    tree["views"] = tuple(
-        PredictedView(View(**each["view"]), each["predicted"]) for each in tree["views"]
+    return _read(run.path / "gallery" / "validation.npz", _validation_gallery)
+
+
+def _training_gallery(tree: dict[str, Any]) -> TrainingGallery:
+    return TrainingGallery(
+        **{
+            **tree,
+            "facts": tuple(ImageFacts(**each) for each in tree["facts"]),
+            "views": tuple(View(**each) for each in tree["views"]),
+            "prepared": tuple(
+                PreparedView(**{**each, "view": View(**each["view"])}) for each in tree["prepared"]
+            ),
+            "samples": tuple(Sample(**each) for each in tree["samples"]),
+            "corner": Corner(**tree["corner"]),
+        }
     )
-    return ValidationGallery(**tree)
+
+
+def _validation_gallery(tree: dict[str, Any]) -> ValidationGallery:
+    return ValidationGallery(
+        **{
+            **tree,
+            "results": tuple(ImageResult(**each) for each in tree["results"]),
+            "views": tuple(
+                PredictedView(**{**each, "view": View(**each["view"])}) for each in tree["views"]
+            ),
+        }
+    )
 
 
 def _write(gallery: Any, path: Path) -> None:
@@ -201,20 +214,19 @@ def _write(gallery: Any, path: Path) -> None:
         np.savez_compressed(file, allow_pickle=False, text=np.array(text), **arrays)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path, build: Callable[[dict[str, Any]], G]) -> G | None:
     if not path.exists():
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        tree: dict[str, Any] = _with_arrays(json.loads(str(arrays["text"])), arrays)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        return build(_with_arrays(json.loads(str(arrays["text"])), arrays))
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{path}, which is damaged ({error})",
-            "what the training run wrote",
+            f"{path}, which is damaged or of another version ({error})",
+            "what this version's training run wrote",
             "delete it: the report then leaves these pictures out",
         ) from None
-    return tree
 
 
 def _without_arrays(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:

@@ -99,6 +99,7 @@ def validation_gallery(
     shown = [*order[:n_worst], *(order[n_worst + k] for k in _spread(len(order) - n_worst, 3))]
     return ValidationGallery(
         labels_are=labels_are,
+        dimensions=items[0].labels.ndim,
         results=tuple(results),
         true_sizes_px=_sizes([item.labels for item in items], labels_are),
         predicted_sizes_px=_sizes(predicted, labels_are),
@@ -195,7 +196,6 @@ def _prepared(item: Annotated, prepared: TrainingImage) -> PreparedView:
 def _sample(images: Sequence[TrainingImage], number: int, settings: Settings) -> Sample:
     """Sample `number` of the run, drawn as the training loop draws it."""
     training, footprint = settings.training, settings.network.footprint
-    assert training.patch_px is not None  # derived at the start of every run
     input_shape = footprint.input_for((training.patch_px,) * settings.network.dimensions)
     output_shape = footprint.output_shape(input_shape)
     areas = np.array([i.truth[1].numel() for i in images], np.float64)
@@ -204,7 +204,7 @@ def _sample(images: Sequence[TrainingImage], number: int, settings: Settings) ->
         areas / areas.sum(),
         len(input_shape),
         settings.augmentation,
-        training.foreground_sampling,
+        training.balanced_sampling,
         sample_rng(training.seed, number),
     )
     grid = sampling_grid(change, centre, input_shape)

@@ -1,0 +1,283 @@
+"""The parts of a page that show data: images with labels, weights, samples, tiles."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biounet.config import Settings
+from biounet.learning.gallery import Corner, Sample, TrainingGallery
+from biounet.learning.run_folder import Record
+from biounet.report.charts import histogram_svg
+from biounet.report.page import Block, Legend, Picture, Pictures, Section, Table, Text
+from biounet.report.pictures import (
+    BLUE,
+    YELLOW,
+    css,
+    enlarged,
+    flat_uri,
+    grid_picture,
+    instances_picture,
+    mask_picture,
+    outlined,
+    photo_uri,
+    tile_picture,
+    weights_gradient,
+    weights_picture,
+)
+
+THUMB_PX, PANEL_PX, TILE_PX = 400, 480, 760
+GRID_LINES_PX = 32
+"""Distance of the lines that show a deformation, in px of the source image."""
+
+MOST_ROWS = 20
+ROTATIONS = {"none": "not at all", "right-angles": "by right angles", "any": "by any angle"}
+
+
+def data_section(gallery: TrainingGallery, start: Record) -> Section:
+    """Sizes, counts, class balance, a contact sheet."""
+    blocks: list[Block] = [_counts(gallery)]
+    n_shown = len(gallery.views)
+    n_training = sum(fact.part == "training" for fact in gallery.facts)
+    cropped = any(not view.whole for view in gallery.views)
+    blocks.append(
+        Pictures(
+            tuple(
+                Picture(
+                    photo_uri(outlined(view.image, view.labels, THUMB_PX)),
+                    f"Training image {view.name} with the outlines of its labels.",
+                    view.name,
+                )
+                for view in gallery.views
+            ),
+            width_px=180,
+            title="Training images with the outlines of their labels",
+            caption=(f"{n_shown} of {n_training}. " if n_shown < n_training else "")
+            + ("Parts of at most 512 px. " if cropped else "")
+            + "If outlines and cells do not lie on each other, the labels belong to other images.",
+        )
+    )
+    if len(gallery.sizes_px) > 1:
+        diameters = diameters_px(gallery.sizes_px, len(gallery.facts[0].shape))
+        chart = sizes_picture("sizes", [("training", diameters)])
+        blocks.append(Pictures((chart,), width_px=420))
+    blocks += _prepared_blocks(gallery)
+    notes = [*start.get("notes", [])]
+    if start.get("split"):
+        notes.append(f"Held out for validation: {start['split']}")
+    return Section("data", "The data", tuple(blocks), " ".join(f"{sentence(n)}" for n in notes))
+
+
+def sentence(note: str) -> str:
+    """A note with a capital letter and a full stop."""
+    return note[:1].upper() + note[1:].rstrip(".") + "."
+
+
+def _counts(gallery: TrainingGallery) -> Table:
+    """One row an image, or, of many images, one a part."""
+    parts = [
+        (part, [f for f in gallery.facts if f.part == part]) for part in ("training", "validation")
+    ]
+    if len(gallery.facts) <= MOST_ROWS:
+        rows = [(f.name, part, [f]) for part, facts in parts for f in facts]
+        head: tuple[str, ...] = ("Image", "Used for", "Size, px")
+    else:
+        rows = [(part, f"{len(facts)} images", facts) for part, facts in parts if facts]
+        head = ("Used for", "Images", "Size, px")
+    names = gallery.class_names or ("background", "foreground")
+    n_classes = len(gallery.facts[0].class_px)
+    table = []
+    for first, second, facts in rows:
+        shapes = sorted({f.shape for f in facts}, key=np.prod)
+        size = " × ".join(map(str, shapes[0]))
+        if len(shapes) > 1:
+            size += " to " + " × ".join(map(str, shapes[-1]))
+        pixels = np.sum([f.class_px for f in facts], axis=0)
+        n_unannotated = sum(f.n_unannotated_px for f in facts)
+        total = max(int(pixels.sum()) + n_unannotated, 1)
+        row = [first, second, size]
+        if gallery.labels_are != "classes":
+            row.append(f"{sum(f.n_objects for f in facts):,}")
+        row += [f"{100 * int(n) / total:.1f}" for n in pixels[1:]]
+        row.append(f"{100 * n_unannotated / total:.1f}" if n_unannotated else "0")
+        table.append(tuple(row))
+    return Table(
+        (
+            *head,
+            *(() if gallery.labels_are == "classes" else ("Objects",)),
+            *(f"{names[k] if k < len(names) else f'class {k}'}, %" for k in range(1, n_classes)),
+            "not annotated, %",
+        ),
+        tuple(table),
+        n_text=3,
+    )
+
+
+def diameters_px(sizes_px: NDArray[np.int64], dimensions: int) -> NDArray[np.float64]:
+    """Diameters of disks or balls of these areas or volumes."""
+    unit = np.pi / 4 if dimensions == 2 else np.pi / 6
+    return (sizes_px / unit) ** (1 / dimensions)
+
+
+def sizes_picture(name: str, groups: Sequence[tuple[str, NDArray[np.float64]]]) -> Picture:
+    """Histograms of diameters."""
+    medians = [f"{label} {np.median(values):.0f} px" for label, values in groups if len(values)]
+    return Picture(
+        histogram_svg(name, groups, "diameter, px", "objects"),
+        f"Histogram of the objects' diameters; median: {', '.join(medians)}.",
+        f"Diameter of a disk (or ball) of the same size. Median: {', '.join(medians)}.",
+        "Size of the objects",
+    )
+
+
+def _prepared_blocks(gallery: TrainingGallery) -> list[Block]:
+    """Fig. 3 of the paper on this data."""
+    if not gallery.prepared:
+        return []
+    blocks: list[Block] = []
+    for each in gallery.prepared[:1]:
+        view, highest = each.view, float(each.weights.max())
+        many = gallery.labels_are == "instances"
+        blocks.append(
+            Pictures(
+                (
+                    Picture(
+                        photo_uri(enlarged(view.image, PANEL_PX)),
+                        f"Image {view.name} as it is.",
+                        "",
+                        "a  Raw image",
+                    ),
+                    Picture(
+                        photo_uri(instances_picture(view.image, view.labels, PANEL_PX)),
+                        "The same image, each annotated object in a colour of its own.",
+                        "",
+                        "b  Truth" + (", one colour per object" if many else ""),
+                    ),
+                    Picture(
+                        flat_uri(mask_picture(each.class_map, PANEL_PX)),
+                        "The class map: objects white, background and the borders cut between "
+                        "touching objects black.",
+                        "",
+                        "c  Mask" + (" with cut borders" if many else ""),
+                    ),
+                    Picture(
+                        photo_uri(weights_picture(each.weights, PANEL_PX, highest)),
+                        f"The weight of each pixel in the loss, at most {highest:.1f}; highest "
+                        "between objects that touch.",
+                        "",
+                        "d  Weight map",
+                    ),
+                ),
+                width_px=220,
+                title="What the network is asked to learn",
+                caption="Touching objects are cut apart by a thin border of background, and the "
+                "loss weighs the pixels between neighbours most (Fig. 3 and equation 2 of "
+                "Ronneberger et al. 2015, on this data).",
+            )
+        )
+        blocks.append(Legend(((weights_gradient(), False, f"weight 0 to {highest:.1f}"),)))
+    return blocks
+
+
+def samples_section(gallery: TrainingGallery, settings: Settings) -> Section:
+    """The first samples of the run, with deformation and weights."""
+    highest = max(float(sample.weights.max()) for sample in gallery.samples)
+    pictures = [
+        picture
+        for number, sample in enumerate(gallery.samples)
+        for picture in _sample_pictures(sample, number, highest)
+    ]
+    augmentation = settings.augmentation
+    return Section(
+        "samples",
+        "Training samples, as the network sees them",
+        (
+            Legend(
+                (
+                    (css((64, 205, 235)), False, f"lines every {GRID_LINES_PX} px of the image"),
+                    (css(YELLOW), True, "pixels that are predicted; the rest is context"),
+                    (weights_gradient(), False, f"weight 0 to {highest:.1f}"),
+                )
+            ),
+            Pictures(tuple(pictures), width_px=210),
+        ),
+        f"Each sample is turned {ROTATIONS[augmentation.rotation]}"
+        + (", mirrored" if augmentation.mirror else "")
+        + f" and bent by displacements of {augmentation.elastic_std_px:g} px (standard deviation) "
+        f"on a grid of {augmentation.elastic_grid} × {augmentation.elastic_grid} points. These are "
+        f"the first {len(gallery.samples)} of the run.",
+    )
+
+
+def _sample_pictures(sample: Sample, number: int, highest: float) -> list[Picture]:
+    margin = (
+        (sample.image.shape[0] - sample.class_map.shape[0]) // 2,
+        (sample.image.shape[1] - sample.class_map.shape[1]) // 2,
+    )
+    grid = grid_picture(sample.image, sample.coordinates, margin, GRID_LINES_PX, PANEL_PX)
+    return [
+        Picture(
+            photo_uri(enlarged(sample.image, PANEL_PX)),
+            f"Sample {number + 1}, drawn from image {sample.source}: what the network is given.",
+            "",
+            f"{number + 1}  Input, from {sample.source}",
+        ),
+        Picture(
+            photo_uri(grid),
+            f"Sample {number + 1} with straight lines of its image, bent by the deformation.",
+            "",
+            "Deformation",
+        ),
+        Picture(
+            flat_uri(mask_picture(sample.class_map, PANEL_PX)),
+            f"Sample {number + 1}: the classes to be learned.",
+            "",
+            "Mask to learn",
+        ),
+        Picture(
+            photo_uri(weights_picture(sample.weights, PANEL_PX, highest)),
+            f"Sample {number + 1}: the weight of each pixel.",
+            "",
+            "Weight map",
+        ),
+    ]
+
+
+def tiling_section(corner: Corner) -> Section:
+    """Fig. 2 of the paper on this data."""
+    picture = tile_picture(
+        corner.image, corner.shape, corner.margin, corner.input_shape, corner.written, TILE_PX
+    )
+    margin = " × ".join(map(str, corner.margin))
+    return Section(
+        "tiles",
+        "How large images are cut",
+        (
+            Legend(
+                (
+                    (css(YELLOW), True, "pixels that this tile predicts"),
+                    (css(BLUE), True, "pixels that it reads"),
+                    ("#c9ccd0", False, "mirrored: outside the image"),
+                )
+            ),
+            Pictures(
+                (
+                    Picture(
+                        photo_uri(picture),
+                        f"The first tile of image {corner.name}. Around the predicted pixels it "
+                        f"reads {margin} px of context, mirrored where the image ends.",
+                        f"The first tile of {corner.name}: predicts "
+                        f"{' × '.join(map(str, corner.written))} px from "
+                        f"{' × '.join(map(str, corner.input_shape))} px.",
+                    ),
+                ),
+                width_px=420,
+            ),
+            Text(
+                "Each pixel is predicted once, from all of its context, so that the result has no "
+                "seams and does not depend on how the image is cut."
+            ),
+        ),
+        f"Every tile reads {margin} px more than it predicts on each side (Fig. 2 of Ronneberger "
+        "et al. 2015, on this data).",
+    )
