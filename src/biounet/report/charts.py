@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SIZE_INCHES = (5.2, 3.3)
+NARROW_INCHES, WIDE_INCHES = (4.1, 2.9), (6.2, 3.4)
 INK, LINE = "#010203", "#010204"
 SERIES = ("#010205", "#010206", "#010207")
 _PAGE_COLOURS = {
@@ -26,7 +26,7 @@ _PAGE_COLOURS = {
 
 _STYLE = {
     "svg.fonttype": "none",
-    "font.size": 10.5,
+    "font.size": 11,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": LINE,
@@ -97,7 +97,7 @@ def curves_svg(
         if len(curves) > 1:
             axes.legend(frameon=False, loc="best", handlelength=1.4)
 
-    return _svg(name, draw)
+    return _svg(name, NARROW_INCHES, draw)
 
 
 def histogram_svg(
@@ -130,17 +130,17 @@ def histogram_svg(
         if len(groups) > 1:
             axes.legend(frameon=False, loc="best", handlelength=1.4)
 
-    return _svg(name, draw)
+    return _svg(name, WIDE_INCHES, draw)
 
 
-def _svg(name: str, draw: Any) -> str:
+def _svg(name: str, size: tuple[float, float], draw: Any) -> str:
     """Draw a figure; its SVG element, in the page's colours."""
     import matplotlib
     from matplotlib.figure import Figure
 
     style: Any = {**_STYLE, "svg.hashsalt": name}
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         draw(figure.add_subplot())
         file = io.StringIO()
         figure.savefig(

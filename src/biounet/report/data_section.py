@@ -31,6 +31,9 @@ GRID_LINES_PX = 32
 """Distance of the lines that show a deformation, in px of the source image."""
 
 MOST_ROWS = 20
+SMALLEST_SHOWN_PX = 8
+"""Output patches smaller than this are no pictures: a sliding window has one of one pixel."""
+
 ROTATIONS = {"none": "not at all", "right-angles": "by right angles", "any": "by any angle"}
 
 
@@ -45,12 +48,12 @@ def data_section(gallery: TrainingGallery, start: Record) -> Section:
             tuple(
                 Picture(
                     photo_uri(outlined(view.image, view.labels, THUMB_PX)),
-                    f"Training image {view.name} with the outlines of its labels.",
-                    view.name,
+                    f"Training {name_of(view.name)} with the outlines of its labels.",
+                    name_of(view.name),
                 )
                 for view in gallery.views
             ),
-            width_px=180,
+            width_px=230,
             title="Training images with the outlines of their labels",
             caption=(f"{n_shown} of {n_training}. " if n_shown < n_training else "")
             + ("Parts of at most 512 px. " if cropped else "")
@@ -143,7 +146,7 @@ def _prepared_blocks(gallery: TrainingGallery) -> list[Block]:
                 (
                     Picture(
                         photo_uri(enlarged(view.image, PANEL_PX)),
-                        f"Image {view.name} as it is.",
+                        f"{title(view.name)} as it is.",
                         "",
                         "a  Raw image",
                     ),
@@ -151,7 +154,7 @@ def _prepared_blocks(gallery: TrainingGallery) -> list[Block]:
                         photo_uri(instances_picture(view.image, view.labels, PANEL_PX)),
                         "The same image, each annotated object in a colour of its own.",
                         "",
-                        "b  Truth" + (", one colour per object" if many else ""),
+                        "b  Truth",
                     ),
                     Picture(
                         flat_uri(mask_picture(each.class_map, PANEL_PX)),
@@ -182,11 +185,6 @@ def _prepared_blocks(gallery: TrainingGallery) -> list[Block]:
 def samples_section(gallery: TrainingGallery, settings: Settings) -> Section:
     """The first samples of the run, with deformation and weights."""
     highest = max(float(sample.weights.max()) for sample in gallery.samples)
-    pictures = [
-        picture
-        for number, sample in enumerate(gallery.samples)
-        for picture in _sample_pictures(sample, number, highest)
-    ]
     augmentation = settings.augmentation
     return Section(
         "samples",
@@ -199,7 +197,7 @@ def samples_section(gallery: TrainingGallery, settings: Settings) -> Section:
                     (weights_gradient(), False, f"weight 0 to {highest:.1f}"),
                 )
             ),
-            Pictures(tuple(pictures), width_px=210),
+            *(_sample(sample, number, highest) for number, sample in enumerate(gallery.samples)),
         ),
         f"Each sample is turned {ROTATIONS[augmentation.rotation]}"
         + (", mirrored" if augmentation.mirror else "")
@@ -209,38 +207,44 @@ def samples_section(gallery: TrainingGallery, settings: Settings) -> Section:
     )
 
 
-def _sample_pictures(sample: Sample, number: int, highest: float) -> list[Picture]:
+def _sample(sample: Sample, number: int, highest: float) -> Pictures:
     margin = (
         (sample.image.shape[0] - sample.class_map.shape[0]) // 2,
         (sample.image.shape[1] - sample.class_map.shape[1]) // 2,
     )
     grid = grid_picture(sample.image, sample.coordinates, margin, GRID_LINES_PX, PANEL_PX)
-    return [
-        Picture(
-            photo_uri(enlarged(sample.image, PANEL_PX)),
-            f"Sample {number + 1}, drawn from image {sample.source}: what the network is given.",
-            "",
-            f"{number + 1}  Input, from {sample.source}",
-        ),
-        Picture(
-            photo_uri(grid),
-            f"Sample {number + 1} with straight lines of its image, bent by the deformation.",
-            "",
-            "Deformation",
-        ),
-        Picture(
+    name = f"Sample {number + 1}"
+    panels = [
+        (photo_uri(enlarged(sample.image, PANEL_PX)), "Input", "what the network is given"),
+        (photo_uri(grid), "Deformation", "straight lines of the image, as they were bent"),
+        (
             flat_uri(mask_picture(sample.class_map, PANEL_PX)),
-            f"Sample {number + 1}: the classes to be learned.",
-            "",
-            "Mask to learn",
+            "Mask, inside the frame",
+            "the classes to be learned",
         ),
-        Picture(
+        (
             photo_uri(weights_picture(sample.weights, PANEL_PX, highest)),
-            f"Sample {number + 1}: the weight of each pixel.",
-            "",
-            "Weight map",
+            "Weights, inside the frame",
+            "the weight of each pixel",
         ),
     ]
+    if min(sample.class_map.shape) < SMALLEST_SHOWN_PX:
+        panels = panels[:2]
+    return Pictures(
+        tuple(Picture(uri, f"{name}: {alt}.", caption) for uri, caption, alt in panels),
+        width_px=210,
+        title=f"{name}, from {name_of(sample.source)}",
+    )
+
+
+def name_of(image: str) -> str:
+    """An image's name; of arrays, which have none, their number."""
+    return f"image {image}" if image.isdigit() else image
+
+
+def title(image: str) -> str:
+    """An image's name where a sentence begins."""
+    return f"Image {image}" if image.isdigit() else image
 
 
 def tiling_section(corner: Corner) -> Section:
@@ -271,7 +275,7 @@ def tiling_section(corner: Corner) -> Section:
                         f"{' × '.join(map(str, corner.input_shape))} px.",
                     ),
                 ),
-                width_px=420,
+                width_px=560,
             ),
             Text(
                 "Each pixel is predicted once, from all of its context, so that the result has no "

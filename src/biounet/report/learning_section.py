@@ -48,7 +48,7 @@ def learning_section(records: list[Record], settings: Settings) -> Section | Non
                 f"{SCORE_NAMES[main]} on the validation images, {len(at)} times during the run; "
                 f"best {best['value']:.3f} at step {best['step']}.",
                 f"Best {SCORE_NAMES[main]} {best['value']:.3f} at step {best['step']:,}: "
-                "the weights that were kept.",
+                "the weights that were kept." + _after_tuning(records, main),
                 "Score on validation images",
             )
         )
@@ -63,3 +63,11 @@ def learning_section(records: list[Record], settings: Settings) -> Section | Non
         )
     )
     return Section("learning", "How it learned", (Pictures(tuple(pictures), width_px=290),))
+
+
+def _after_tuning(records: list[Record], score: str) -> str:
+    """What choosing threshold and the like on the validation images made of the best score."""
+    reached = [record["score"] for record in records if record["kind"] == "end"]
+    if not reached or not reached[-1] or score not in reached[-1]:
+        return ""
+    return f" Tuning how labels are made brought it to {reached[-1][score]:.3f}."

@@ -59,7 +59,7 @@ def fitted(shape: tuple[int, ...], side_px: int) -> tuple[int, int]:
 
 def outlines(labels: NDArray[Any], width_px: int = 2) -> NDArray[np.bool_]:
     """The inner border of each object, `width_px` thick."""
-    size = 2 * width_px - 1
+    size = 2 * width_px + 1
     largest = ndimage.maximum_filter(labels, size, mode="nearest")
     smallest = ndimage.minimum_filter(labels, size, mode="nearest")
     border: NDArray[np.bool_] = (largest != smallest) & (labels > 0)
@@ -165,10 +165,11 @@ def mistakes_picture(
         for labels, of_labels in ((guess, outcomes.prediction), (true, outcomes.truth)):
             for outcome in (Outcome.EXTRA, Outcome.MISSED, Outcome.MERGED, Outcome.SPLIT):
                 ids = [k for k, o in of_labels.items() if o is outcome]
-                where = np.isin(labels, ids)
-                if labels is guess and outcome in (Outcome.MERGED, Outcome.SPLIT):
-                    where = outlines(np.where(where, labels, 0), 2)
-                picture = blended(picture, where, OUTCOME_COLOURS[outcome], 0.62)
+                objects = np.where(np.isin(labels, ids), labels, 0)
+                filled = labels is true or outcome is Outcome.EXTRA
+                share = 0.5 if filled else 0.0
+                picture = blended(picture, objects > 0, OUTCOME_COLOURS[outcome], share)
+                picture = blended(picture, outlines(objects, 2), OUTCOME_COLOURS[outcome], 1.0)
         found = [k for k, o in outcomes.prediction.items() if o is Outcome.MATCHED]
         border = outlines(np.where(np.isin(guess, found), guess, 0), max(side_px // 300, 1))
         picture = blended(picture, border, OUTCOME_COLOURS[Outcome.MATCHED], 1.0)

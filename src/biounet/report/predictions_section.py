@@ -4,7 +4,7 @@ import numpy as np
 
 from biounet.learning.gallery import ImageResult, PredictedView, ValidationGallery
 from biounet.metrics.outcomes import Outcome
-from biounet.report.data_section import diameters_px, sizes_picture
+from biounet.report.data_section import diameters_px, name_of, sizes_picture, title
 from biounet.report.page import Block, Legend, Picture, Pictures, Section, Table
 from biounet.report.pictures import (
     OUTCOME_COLOURS,
@@ -55,8 +55,8 @@ def predictions_section(gallery: ValidationGallery) -> Section:
                 tuple(
                     Picture(
                         _mistakes(each, gallery.labels_are, PANEL_PX * 3 // 4),
-                        f"Mistakes in image {each.view.name}.",
-                        f"{each.view.name}: {described(results[each.view.name])}",
+                        f"Mistakes in {name_of(each.view.name)}.",
+                        f"{title(each.view.name)}: {described(results[each.view.name])}",
                     )
                     for each in others
                 ),
@@ -111,7 +111,7 @@ def comparison(each: PredictedView, result: ImageResult, labels_are: str) -> Pic
         (
             Picture(
                 photo_uri(outlined(view.image, view.labels, PANEL_PX)),
-                f"Image {view.name} with the outlines of the truth.",
+                f"{title(view.name)} with the outlines of the truth.",
                 "Image and truth",
             ),
             Picture(
@@ -121,12 +121,12 @@ def comparison(each: PredictedView, result: ImageResult, labels_are: str) -> Pic
             ),
             Picture(
                 _mistakes(each, labels_are, PANEL_PX),
-                f"What is wrong in image {view.name}: {described(result)}.",
+                f"What is wrong in {name_of(view.name)}: {described(result)}.",
                 "Mistakes",
             ),
         ),
         width_px=230,
-        title=view.name,
+        title=title(view.name),
         caption=described(result) + ("" if view.whole else " A part of the image is shown."),
     )
 
