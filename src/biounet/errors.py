@@ -12,3 +12,11 @@ class InputError(ValueError):
         self.wanted = wanted
         self.remedy = remedy
         super().__init__(f"found {found}; wanted {wanted}; {remedy}")
+
+    def __reduce__(self) -> tuple[type["InputError"], tuple[str, str, str]]:
+        """Made again from its three parts when it comes from another process."""
+        return type(self), (self.found, self.wanted, self.remedy)
+
+
+class OutputError(InputError):
+    """Nothing more can be written to where the results go: a full disk, a read-only folder."""

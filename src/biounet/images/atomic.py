@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from biounet.errors import InputError
+from biounet.errors import InputError, OutputError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -46,14 +46,14 @@ def written_whole(path: Path) -> Iterator[Path]:
 def cannot_write(path: Path, error: OSError) -> InputError:
     """The error for a file that the system would not write."""
     if error.errno in _READ_ONLY:
-        return InputError(
+        return OutputError(
             f"a folder that may not be written to: {path.parent}",
             "a place for the output",
             "choose another folder, or change its permissions",
         )
     # numpy's tofile raises an OSError without a number when the disk takes less than it was given
     if error.errno in _FULL or (error.errno is None and "requested" in str(error)):
-        return InputError(
+        return OutputError(
             f"no space left on the disk while writing {path}",
             "room for the output",
             "free some space, or choose another disk",

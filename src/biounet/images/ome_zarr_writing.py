@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -68,22 +69,51 @@ def create_ome_zarr(
     return zarr.open_array(path / "0", mode="r+")
 
 
-def write_pyramid(path: Path, axes: str, reduction: Reduction) -> None:
-    """Fill the smaller levels of an OME-Zarr image from its largest, block by block."""
+@dataclass(frozen=True)
+class PyramidBox:
+    """A part of a smaller level that is written at once: one shard, or one chunk."""
+
+    path: Path
+    level: int
+    box: tuple[slice, ...]
+
+
+def pyramid_levels(path: Path) -> Iterator[list[PyramidBox]]:
+    """The parts of each smaller level, from large to small: a level needs the one before it."""
     import zarr
 
-    group = zarr.open_group(path, mode="r+")
-    n_levels = len(list(group.array_keys()))
-    for level in range(1, n_levels):
-        larger, smaller = group[str(level - 1)], group[str(level)]
-        if not isinstance(larger, zarr.Array) or not isinstance(smaller, zarr.Array):
-            raise ValueError(f"{path} has no level {level}")
-        factors = [2 if axis in "YX" else 1 for axis in axes]
-        for box in blocks(smaller.shape, smaller.shards or smaller.chunks):
-            source = tuple(
-                slice(s.start * f, s.stop * f) for s, f in zip(box, factors, strict=True)
-            )
-            smaller[box] = _halve(np.asarray(larger[source]), axes, reduction)
+    group = zarr.open_group(path, mode="r")
+    for level in range(1, len(list(group.array_keys()))):
+        array = _level(group, level)
+        parts = blocks(array.shape, array.shards or array.chunks)
+        yield [PyramidBox(path, level, box) for box in parts]
+
+
+def write_pyramid_box(part: PyramidBox, axes: str, reduction: Reduction) -> None:
+    """Fill a part of a smaller level from the level before it."""
+    import zarr
+
+    group = zarr.open_group(part.path, mode="r+")
+    factors = [2 if axis in "YX" else 1 for axis in axes]
+    source = tuple(slice(s.start * f, s.stop * f) for s, f in zip(part.box, factors, strict=True))
+    larger = np.asarray(_level(group, part.level - 1)[source])
+    _level(group, part.level)[part.box] = _halve(larger, axes, reduction)
+
+
+def write_pyramid(path: Path, axes: str, reduction: Reduction) -> None:
+    """Fill the smaller levels of an OME-Zarr image from its largest, block by block."""
+    for level in pyramid_levels(path):
+        for part in level:
+            write_pyramid_box(part, axes, reduction)
+
+
+def _level(group: "zarr.Group", level: int) -> "zarr.Array[Any]":
+    import zarr
+
+    array = group[str(level)]
+    if not isinstance(array, zarr.Array):
+        raise ValueError(f"level {level} of {group.path} is no array")
+    return array
 
 
 def write_ome_zarr(

@@ -1,20 +1,22 @@
 """Predict on files: finds them, skips what is finished, and tells at the end what failed."""
 
-import errno
 import shutil
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from biounet.errors import InputError
+from biounet.errors import InputError, OutputError
 from biounet.images.atomic import cannot_write
 from biounet.images.challenge import frame_number
+from biounet.images.image import Image
 from biounet.images.reading import read_image
 from biounet.prediction.instances import label_objects
+from biounet.prediction.job import fits_memory, work_folder
+from biounet.prediction.large import predict_large
 from biounet.prediction.ledger import add_to_ledger, is_finished, read_ledger
-from biounet.prediction.options import OnProgress, Outcome, PredictOptions
+from biounet.prediction.options import OnProgress, Outcome, PredictOptions, Save
 from biounet.prediction.outputs import Result, write_labels, write_output, write_sequence
 from biounet.prediction.planes import iterate_planes, planes_of, resolve_axes
 from biounet.prediction.predictor import Predictor, predict_plane
@@ -34,9 +36,7 @@ from biounet.prediction.tasks import (
     refuse_strangers,
     sequences_of,
 )
-
-N_IN_FLIGHT = 3
-"""Inputs in work at once in one process: one is read, one computed, one written."""
+from biounet.prediction.workers import Crew, open_crew
 
 Failures = dict[Path, str]
 
@@ -70,16 +70,20 @@ def predict_files(
     if read_recipe(out) is None:
         refuse_strangers(tasks)
     sequences = sequences_of(tasks)
-    recipe = settle_recipe(model_path, out, options)
-    finished = {
-        result
-        for result, frames in sequences.items()
-        if is_finished(ledger, out, result, tuple(frame.source for frame in frames))
-    }
-    to_do = [missing(task, ledger, finished) for task in tasks]
-    to_do = [task for task in to_do if task.save]
-    ready_predictor(model_path, recipe)  # a model that cannot be used is told before all else
-    failures = _run(to_do, model_path, recipe, on_progress, len(tasks))
+    with open_crew(options) as crew:
+        recipe = settle_recipe(model_path, out, options, crew.threads)
+        ready_predictor(model_path, recipe)  # a model that cannot be used is told before all else
+        finished = {
+            result
+            for result, frames in sequences.items()
+            if is_finished(ledger, out, result, tuple(frame.source for frame in frames))
+        }
+        to_do = [missing(task, ledger, finished) for task in tasks]
+        for task in to_do:
+            if not task.save:
+                shutil.rmtree(work_folder(task), ignore_errors=True)
+        to_do = [task for task in to_do if task.save]
+        failures = _run(to_do, SegmentFile(model_path, recipe, options), crew, on_progress, tasks)
     for result, frames in sequences.items():
         if result not in finished:
             _link(result, frames, failures)
@@ -94,68 +98,82 @@ def predict_files(
 
 def _run(
     tasks: Sequence[FileTask],
-    model_path: Path,
-    recipe: Recipe,
+    segment: "SegmentFile",
+    crew: Crew,
     on_progress: OnProgress,
-    n_inputs: int,
+    all_tasks: Sequence[FileTask],
 ) -> Failures:
     """Do every task; one that fails stops no other, unless nothing more can be written."""
     failures: Failures = {}
-    waiting = iter(tasks)
-    n_done = n_inputs - len(tasks)
-    with ThreadPoolExecutor(N_IN_FLIGHT) as executor:
-        running: dict[Future[None], FileTask] = {}
-        while True:
-            for task in _take(waiting, N_IN_FLIGHT - len(running)):
-                running[_submit(executor, task, model_path, recipe)] = task
-            if not running:
-                return failures
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                task = running.pop(future)
-                error = future.exception()
-                if error is not None:
-                    failures[task.path] = _in_one_line(error)
-                    if _nothing_can_be_written(error):
-                        failures |= {later.path: failures[task.path] for later in waiting}
-                n_done += 1
-                on_progress(n_done, n_inputs, task.path.name)
+    large: list[FileTask] = []
+    n_done = len(all_tasks) - len(tasks)
+    left = dict.fromkeys(tasks)
+    for finished in crew.run(segment, tasks):
+        task = finished.item
+        if finished.error is None and not finished.result:
+            large.append(task)
+            continue
+        del left[task]
+        if finished.error is not None:
+            failures[task.path] = _in_one_line(finished.error)
+            if isinstance(finished.error, OutputError):
+                return failures | {later.path: failures[task.path] for later in left}
+        n_done += 1
+        on_progress(n_done, len(all_tasks), task.path.name)
+    for task in large:
+
+        def on_part(share: float, before: int = n_done, name: str = task.path.name) -> None:
+            on_progress(before + share, len(all_tasks), name)
+
+        del left[task]
+        try:
+            predict_large(task, segment.model_path, segment.recipe, segment.options, crew, on_part)
+        except (InputError, OSError, MemoryError) as error:
+            failures[task.path] = _in_one_line(error)
+            if isinstance(error, OutputError):
+                return failures | {later.path: failures[task.path] for later in left}
+        n_done += 1
+    return failures
 
 
-def _take(tasks: Iterator[FileTask], n: int) -> Iterator[FileTask]:
-    for _ in range(n):
-        if (task := next(tasks, None)) is None:
-            return
-        yield task
+@dataclass(frozen=True)
+class SegmentFile:
+    """Read, predict, label and write one input; what a worker needs to know for it."""
+
+    model_path: Path
+    recipe: Recipe
+    options: PredictOptions
+
+    def __call__(self, task: FileTask) -> bool:
+        """Whether the input is done; False: it is too large, or its work was begun in blocks."""
+        predictor = ready_predictor(self.model_path, self.recipe)
+        image = read_image(task.path, self.recipe.axes)
+        n_classes = predictor.model.settings.network.classes
+        if work_folder(task).exists() or not fits_memory(
+            image.data.shape, n_classes, self.options.memory_bytes
+        ):
+            return False
+        result = segment_image(image, predictor, task.save)
+        for kind in task.save:
+            path = task.output(kind)
+            if kind == "ctc" and task.sequence is not None:
+                _make_folder(path.parent)
+                write_labels(path, result.labels, result.axes, image.pixel_size_um)
+            else:
+                write_output(result, predictor.model, kind, path)
+            add_to_ledger(task.out, path, (task.source,))
+        return True
 
 
-def _submit(executor: Executor, task: FileTask, model_path: Path, recipe: Recipe) -> "Future[None]":
-    return executor.submit(segment_file, task, model_path, recipe)
-
-
-def segment_file(task: FileTask, model_path: Path, recipe: Recipe) -> None:
-    """Read, predict, label and write one input; the ledger tells of each output."""
-    predictor = ready_predictor(model_path, recipe)
-    result = segment_image(task, predictor, recipe.axes)
-    for kind in task.save:
-        path = task.output(kind)
-        if kind == "ctc" and task.sequence is not None:
-            _make_folder(path.parent)
-            write_labels(path, result.labels, result.axes, result.image.pixel_size_um)
-        else:
-            write_output(result, predictor.model, kind, path)
-        add_to_ledger(task.out, path, (task.source,))
-
-
-def segment_image(task: FileTask, predictor: Predictor, axes: str | None) -> Result:
-    """Labels of every plane of an input, and its probabilities if they are to be written."""
-    image = read_image(task.path, axes)
+def segment_image(image: Image, predictor: Predictor, save: Sequence[Save]) -> Result:
+    """Labels of every plane of an image, and its probabilities if they are to be written."""
     network = predictor.model.settings.network
     names, sizes = planes_of(image, network.dimensions, network.channels)
     in_file = resolve_axes(image.axes, network.dimensions)
     spatial = tuple(image.data.shape[in_file.index(a)] for a in "ZYX"[-network.dimensions :])
     labels = np.empty((*sizes, *spatial), np.int32)
     probabilities = None
-    if {"probabilities", "isbi2012"} & set(task.save):
+    if {"probabilities", "isbi2012"} & set(save):
         probabilities = np.empty((*sizes, network.classes, *spatial), np.float32)
     for index, plane in iterate_planes(image, network.dimensions, network.channels):
         predicted = predict_plane(predictor, plane)
@@ -202,14 +220,3 @@ def _in_one_line(error: BaseException) -> str:
     if not isinstance(error, InputError | OSError | MemoryError):
         raise error
     return " ".join(str(error).split()) or "not enough memory"
-
-
-def _nothing_can_be_written(error: BaseException) -> bool:
-    """Whether the disk is full or may not be written to."""
-    cause = error.__cause__
-    return isinstance(cause, OSError) and cause.errno in (
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EROFS,
-        errno.EACCES,
-    )

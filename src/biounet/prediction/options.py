@@ -47,6 +47,8 @@ class PredictOptions:
         axes: names of the inputs' axes, in place of what the files say.
         workers: processes on this machine; the threads are divided among them.
         scheduler: address of a Dask scheduler, in place of `workers`.
+        memory_bytes: images that need more than this are predicted block by block.
+        block_px: about how long these blocks are; None: as long as makes a good chunk.
     """
 
     save: tuple[Save, ...] = ("labels",)
@@ -58,6 +60,8 @@ class PredictOptions:
     axes: str | None = None
     workers: int = 1
     scheduler: str | None = None
+    memory_bytes: int = 2**29
+    block_px: int | None = None
 
 
 @dataclass(frozen=True)

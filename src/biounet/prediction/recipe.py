@@ -22,7 +22,7 @@ from biounet.errors import InputError
 from biounet.geometry import Shape
 from biounet.images.atomic import cannot_write
 from biounet.model import read_model
-from biounet.prediction.engines import choose_device, choose_precision
+from biounet.prediction.engines import choose_device
 from biounet.prediction.options import PredictOptions
 from biounet.prediction.predictor import Predictor, make_predictor
 from biounet.prediction.sharing import in_one_thread
@@ -62,15 +62,17 @@ def model_path_of(path: Path) -> Path:
     return path / "best.safetensors" if path.is_dir() else path
 
 
-def settle_recipe(model_path: Path, out: Path, options: PredictOptions) -> Recipe:
+def settle_recipe(model_path: Path, out: Path, options: PredictOptions, threads: int) -> Recipe:
     """The recipe of an output folder: the one it has, or a new one, written there.
+
+    `threads`: of each worker, where they are not settled yet.
 
     Raises:
         InputError: the folder's recipe is of another model, version or settings, or the folder
             cannot be written.
     """
     found = read_recipe(out)
-    wanted = _choose(model_path, options, found)
+    wanted = _choose(model_path, options, found, threads)
     if found is None:
         return _write_once(wanted, out)
     for field in fields(Recipe):
@@ -123,7 +125,9 @@ def _ready(model_path: Path, recipe: Recipe) -> Predictor:
         )
     torch.set_num_threads(recipe.threads)
     file = read_model(model_path)
-    made = make_predictor(file, recipe.device, recipe.precision, None, recipe.average)
+    made = make_predictor(
+        file, recipe.device, recipe.precision, None, recipe.average, recipe.engine
+    )
     return replace(made, input_shape=recipe.tile, engine=in_one_thread(made.engine, recipe.threads))
 
 
@@ -149,34 +153,34 @@ def sha256_of(path: Path) -> str:
         raise InputError(f"no file {path}", "a model file", "check the path") from None
 
 
-def _choose(model_path: Path, options: PredictOptions, found: Recipe | None) -> Recipe:
+def _choose(
+    model_path: Path, options: PredictOptions, found: Recipe | None, threads: int
+) -> Recipe:
     """What is asked; what is left open is as found, or else chosen for this machine."""
-    if options.engine not in ("auto", "torch"):
-        raise InputError(f"engine {options.engine!r}", "auto or torch", "choose one")
-    if found is not None and options.device == "auto":
-        device = choose_device(found.device)
-    else:
-        device = choose_device(options.device)
-    if found is not None and options.precision == "auto":
-        precision = found.precision
-    else:
-        precision = choose_precision(options.precision, device)
-    if found is not None and options.tile is None:
-        tile = found.tile
-    else:
-        predictor = make_predictor(
-            read_model(model_path), device.type, precision, options.tile, options.average
+    file = read_model(model_path)
+    if found is None:
+        made = make_predictor(
+            file, options.device, options.precision, options.tile, options.average, options.engine
         )
-        tile = predictor.input_shape
+        engine, precision, tile = made.engine_name, made.precision, made.input_shape
+        device = choose_device(options.device).type if engine == "torch" else "cpu"
+    else:
+        engine = found.engine if options.engine == "auto" else options.engine
+        precision = found.precision if options.precision == "auto" else options.precision
+        device = found.device if options.device == "auto" else options.device
+        tile = found.tile
+        if options.tile is not None:
+            n_axes = file.settings.network.dimensions
+            tile = file.settings.network.footprint.round_down((options.tile,) * n_axes)
     return Recipe(
         version=VERSION,
         model=sha256_of(model_path),
-        engine="torch",
+        engine=engine,
         precision=precision,
-        device=device.type,
+        device=device,
         tile=tile,
         average=options.average,
-        threads=found.threads if found else max(1, torch.get_num_threads() // options.workers),
+        threads=found.threads if found else threads,
         axes=options.axes,
     )
 

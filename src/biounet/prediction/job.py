@@ -1,0 +1,357 @@
+"""A large image in work: its folder, and the manifest written there before the first block.
+
+The folder `.x-work` beside the results holds the arrays that are being filled and a file for each
+block that is finished. A job that was killed goes on from there; nothing in the folder depends on
+how many workers there are or in which order they come.
+"""
+
+import functools
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from biounet.errors import InputError
+from biounet.geometry import Shape
+from biounet.images.atomic import cannot_write, written_whole
+from biounet.images.image import Image
+from biounet.images.ome_zarr_writing import create_ome_zarr
+from biounet.images.reading import image_stem, read_image
+from biounet.model import Intensity
+from biounet.prediction.blocks import CHUNKS_PER_BLOCK, BlockGrid, plan_blocks
+from biounet.prediction.ledger import Source
+from biounet.prediction.merging import Parts
+from biounet.prediction.options import PredictOptions
+from biounet.prediction.planes import Plane, iterate_planes, planes_of, resolve_axes
+from biounet.prediction.predictor import Predictor, plane_intensity
+from biounet.prediction.recipe import Recipe, ready_predictor
+from biounet.prediction.tasks import FileTask
+
+if TYPE_CHECKING:
+    import zarr
+
+MANIFEST_NAME = "job.json"
+
+Block = tuple[Shape, Shape]
+"""The index of a plane along the series axes, and the position of a block in it."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What was decided before the first block, and is never decided again.
+
+    Attributes:
+        source: the image as it was.
+        series, spatial: axes that the network does not see, and those that it sees.
+        sizes: of the series axes.
+        grid: the blocks of each plane.
+        intensity: of each plane, in order: offset and scale of its channels.
+        keeps: "labels", "probabilities", or both.
+    """
+
+    source: Source
+    series: str
+    spatial: str
+    sizes: Shape
+    grid: BlockGrid
+    intensity: tuple[Intensity, ...]
+    keeps: tuple[str, ...]
+
+    def planes(self) -> list[Shape]:
+        """The index of every plane."""
+        return list(product(*(range(n) for n in self.sizes)))
+
+    def blocks(self) -> list[Block]:
+        """Every block of every plane."""
+        return [(index, position) for index in self.planes() for position in self.grid]
+
+    @property
+    def label_axes(self) -> str:
+        """Of the array of labels, in storage order."""
+        return "".join(a for a in "TCZYX" if a in self.series + self.spatial)
+
+    @property
+    def probability_axes(self) -> str:
+        """Of the array of probabilities, in storage order."""
+        return "".join(a for a in "TCZYX" if a in self.series + self.spatial + "C")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A large image, on its way; what a worker needs to know to do a block of it."""
+
+    folder: Path
+    manifest: Manifest
+    model_path: Path
+    recipe: Recipe
+
+    @property
+    def probabilities(self) -> Path:
+        """The OME-Zarr of the probabilities."""
+        return self.folder / "probabilities.ome.zarr"
+
+    @property
+    def parts(self) -> Path:
+        """The zarr array of each block's own numbers of connected parts."""
+        return self.folder / "parts.zarr"
+
+    @property
+    def labels(self) -> Path:
+        """The OME-Zarr of the labels."""
+        return self.folder / "labels.ome.zarr"
+
+    def note(self, kind: str, block: Block) -> Path:
+        """The file that tells that a block is finished: "computed" or "labelled"."""
+        name = "-".join(map(str, (*block[0], *block[1])))
+        return self.folder / kind / f"{name}.npz"
+
+    def unfinished(self, kind: str) -> list[Block]:
+        """The blocks that are still to be computed or labelled."""
+        there = {entry.name for entry in os.scandir(self.folder / kind)}
+        return [b for b in self.manifest.blocks() if self.note(kind, b).name not in there]
+
+    def key(self, index: Shape, box: tuple[slice, ...]) -> tuple[slice, ...]:
+        """Where a box of a plane lies in the array of labels."""
+        return self._place(index, box, self.manifest.label_axes, None)
+
+    def class_key(self, index: Shape, box: tuple[slice, ...], n_classes: int) -> tuple[slice, ...]:
+        """Where a box of a plane lies in the array of probabilities."""
+        return self._place(index, box, self.manifest.probability_axes, slice(0, n_classes))
+
+    def _place(
+        self, index: Shape, box: tuple[slice, ...], axes: str, classes: slice | None
+    ) -> tuple[slice, ...]:
+        manifest = self.manifest
+        where: dict[str, slice | None] = {"C": classes}
+        where |= dict(zip(manifest.spatial, box, strict=True))
+        where |= {a: slice(i, i + 1) for a, i in zip(manifest.series, index, strict=True)}
+        return tuple(part for axis in axes if (part := where[axis]) is not None)
+
+
+def work_folder(task: FileTask) -> Path:
+    """Where an input is worked on."""
+    return task.out / f".{image_stem(task.path)}-work"
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(path: Path, axes: str | None) -> Image:
+    return read_image(path, axes)
+
+
+def image_of(job: Job) -> Image:
+    """The image of a job, opened once in each process."""
+    return _opened(Path(job.manifest.source.path), job.recipe.axes)
+
+
+def plane_of(job: Job, index: Shape) -> Plane:
+    """One plane or volume of the image."""
+    image = image_of(job)
+    axes = resolve_axes(image.axes, len(job.manifest.spatial))
+    return Plane(image.data, axes, job.manifest.spatial, index)
+
+
+def open_job(task: FileTask, model_path: Path, recipe: Recipe, options: PredictOptions) -> Job:
+    """Take up the work on an image where it was left, or begin it.
+
+    Raises:
+        InputError: the image does not fit the model; its labels cannot be merged from blocks; or
+            work that was begun keeps other results.
+    """
+    folder = work_folder(task)
+    needs = {"probabilities" if k == "probabilities" else "labels" for k in task.save}
+    manifest = _read_manifest(folder)
+    if manifest is not None and not manifest.source.is_like(task.source):
+        shutil.rmtree(folder)  # the image has changed since
+        manifest = None
+    if manifest is None:
+        predictor = ready_predictor(model_path, recipe)
+        manifest = _plan(task, predictor, recipe, tuple(sorted(needs)), options)
+        _write_folder(folder, Job(folder, manifest, model_path, recipe), predictor)
+    elif not needs <= set(manifest.keeps):
+        raise InputError(
+            f"unfinished work on {task.path.name} that keeps {' and '.join(manifest.keeps)}",
+            f"{' and '.join(sorted(needs))}, as asked now",
+            f"finish it first with the --save it began with, or delete {folder}",
+        )
+    return Job(folder, manifest, model_path, recipe)
+
+
+def _plan(
+    task: FileTask,
+    predictor: Predictor,
+    recipe: Recipe,
+    keeps: tuple[str, ...],
+    options: PredictOptions,
+) -> Manifest:
+    image = _opened(task.path, recipe.axes)
+    network = predictor.model.settings.network
+    method = predictor.model.settings.objects.method
+    series, sizes = planes_of(image, network.dimensions, network.channels)
+    spatial = "ZYX"[-network.dimensions :]
+    axes = resolve_axes(image.axes, network.dimensions)
+    shape = tuple(image.data.shape[axes.index(a)] for a in spatial)
+    block_px = options.block_px
+    if method == "watershed" and fits_memory(shape, network.classes, options.memory_bytes):
+        block_px = max(shape)  # one block: nothing to be merged
+    n_chunks = CHUNKS_PER_BLOCK.get(recipe.device.partition(":")[0], 1)
+    grid = plan_blocks(shape, predictor.footprint, predictor.input_shape, n_chunks, block_px)
+    if "labels" in keeps and method == "watershed" and np.prod(grid.n_blocks) > 1:
+        raise InputError(
+            f"labels by watershed of {task.path}, an image too large for memory",
+            "a method that can be merged exactly across blocks (components or classes)",
+            "save probabilities only, or cut the image",
+        )
+    return Manifest(
+        source=task.source,
+        series=series,
+        spatial=spatial,
+        sizes=sizes,
+        grid=grid,
+        intensity=tuple(
+            plane_intensity(predictor.model, plane)
+            for _, plane in iterate_planes(image, network.dimensions, network.channels)
+        ),
+        keeps=keeps,
+    )
+
+
+def fits_memory(shape: Shape, n_classes: int, memory_bytes: int) -> bool:
+    """Whether the probabilities of so many pixels, and what labelling them takes, may be kept."""
+    return bool(np.prod(shape, dtype=float) * 4 * (n_classes + 4) <= memory_bytes)
+
+
+def _write_folder(folder: Path, job: Job, predictor: Predictor) -> None:
+    """The folder with empty arrays and the manifest, whole or not at all."""
+    import zarr
+
+    manifest = job.manifest
+    n_classes = predictor.model.settings.network.classes
+    with written_whole(folder) as temporary:
+        for kind in ("computed", "labelled"):
+            (temporary / kind).mkdir(parents=True)
+        if "probabilities" in manifest.keeps:
+            create_array(
+                temporary / job.probabilities.name,
+                job,
+                np.float32,
+                n_classes,
+                predictor.model.class_names,
+            )
+        if "labels" in manifest.keeps:
+            layout = array_layout(manifest, None)
+            zarr.create_array(temporary / job.parts.name, dtype=np.uint32, **layout)
+        tree = asdict(manifest)
+        (temporary / MANIFEST_NAME).write_text(json.dumps(tree))
+
+
+def create_array(
+    path: Path,
+    job: Job,
+    dtype: Any,
+    n_classes: int | None,
+    class_names: tuple[str, ...] | None,
+) -> "zarr.Array[Any]":
+    """An empty OME-Zarr for labels (no classes) or probabilities of the image of a job."""
+    manifest = job.manifest
+    axes = manifest.label_axes if n_classes is None else manifest.probability_axes
+    layout = array_layout(manifest, n_classes)
+    return create_ome_zarr(
+        path,
+        layout["shape"],
+        dtype,
+        axes,
+        pixel_size_um=image_of(job).pixel_size_um,
+        channel_names=class_names,
+        chunks=layout["chunks"],
+        shards=layout["shards"],
+        name=path.name,
+    )
+
+
+def array_layout(manifest: Manifest, n_classes: int | None) -> dict[str, Any]:
+    """Shape, chunks and shards: a block is one shard, or one chunk of each class."""
+    grid = manifest.grid
+    axes = manifest.label_axes if n_classes is None else manifest.probability_axes
+    size = {"C": n_classes or 1}
+    size |= dict(zip(manifest.series, manifest.sizes, strict=True))
+    size |= dict(zip(manifest.spatial, grid.shape, strict=True))
+    chunk = dict(zip(manifest.spatial, grid.chunk, strict=True))
+    block = {"C": n_classes or 1, **dict(zip(manifest.spatial, grid.block, strict=True))}
+    return {
+        "shape": tuple(size[a] for a in axes),
+        "chunks": tuple(chunk.get(a, 1) for a in axes),
+        "shards": None if grid.block == grid.chunk else tuple(block.get(a, 1) for a in axes),
+    }
+
+
+def _read_manifest(folder: Path) -> Manifest | None:
+    try:
+        tree = json.loads((folder / MANIFEST_NAME).read_text())
+        return Manifest(
+            source=Source(**tree["source"]),
+            series=tree["series"],
+            spatial=tree["spatial"],
+            sizes=tuple(tree["sizes"]),
+            grid=BlockGrid(**{name: tuple(value) for name, value in tree["grid"].items()}),
+            intensity=tuple(
+                Intensity(tuple(i["offset"]), tuple(i["scale"])) for i in tree["intensity"]
+            ),
+            keeps=tuple(tree["keeps"]),
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder / MANIFEST_NAME}, which cannot be read ({error})",
+            "the manifest of unfinished work",
+            f"delete {folder} and run again",
+        ) from None
+
+
+def write_parts(path: Path, parts: Parts | None) -> None:
+    """Note that a block is computed, and what is known of its parts."""
+    try:
+        with written_whole(path) as temporary, temporary.open("wb") as file:
+            if parts is None:
+                return
+            faces: dict[str, Any] = {
+                f"face_{axis}_{side}": face
+                for axis, sides in enumerate(parts.faces)
+                for side, face in enumerate(sides)
+            }
+            np.savez_compressed(
+                file,
+                n_objects=parts.n_objects,
+                size=parts.size,
+                first=parts.first,
+                on_edge=parts.on_edge,
+                low=parts.low,
+                high=parts.high,
+                pairs=parts.pairs,
+                **faces,
+            )
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def read_parts(path: Path) -> Parts:
+    """What `write_parts` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        n_axes = stored["low"].shape[1]
+        return Parts(
+            n_objects=int(stored["n_objects"]),
+            size=stored["size"],
+            first=stored["first"],
+            on_edge=stored["on_edge"],
+            low=stored["low"],
+            high=stored["high"],
+            pairs=stored["pairs"],
+            faces=tuple(
+                (stored[f"face_{axis}_0"], stored[f"face_{axis}_1"]) for axis in range(n_axes)
+            ),
+        )

@@ -1,0 +1,191 @@
+"""Where tasks run: threads of this process, processes of this machine, or a Dask cluster."""
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import torch
+
+from biounet.errors import InputError
+from biounet.prediction.options import PredictOptions
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+N_IN_FLIGHT = 3
+"""Tasks at once in one process: one reads, one computes, one writes."""
+
+MOST_RESTARTS = 3
+"""How often workers may die with nothing done in between before that is an error."""
+
+
+@dataclass(frozen=True)
+class Finished(Generic[Item, Result]):
+    """A task that came to its end: its result, or the error that it raised."""
+
+    item: Item
+    result: Result | None
+    error: BaseException | None
+
+
+@dataclass
+class Crew:
+    """Workers that do tasks in any order.
+
+    Attributes:
+        threads: that one worker computes with.
+        start: makes the executor; again when its processes have died.
+        n_in_flight: how many tasks are handed out at once.
+    """
+
+    threads: int
+    start: Callable[[], Executor]
+    n_in_flight: Callable[[], int]
+    _executor: Executor | None = field(default=None, init=False)
+
+    def run(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Iterator[Finished[Item, Result]]:
+        """Do a task for each item; yields them as they finish. A lost worker's go to others.
+
+        Raises:
+            InputError: the workers die again and again, or the scheduler is gone.
+        """
+        waiting = iter(items)
+        again: list[Item] = []
+        running: dict[Future[Result], Item] = {}
+        n_restarts = 0
+        try:
+            while True:
+                while len(running) < self.n_in_flight():
+                    if again:
+                        item = again.pop()
+                    else:
+                        try:
+                            item = next(waiting)
+                        except StopIteration:
+                            break
+                    try:
+                        running[self.executor.submit(function, item)] = item
+                    except BrokenExecutor:
+                        again.append(item)
+                        break
+                if not running and not again:
+                    return
+                lost = not running
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    item = running.pop(future)
+                    error = CancelledError() if future.cancelled() else future.exception()
+                    if isinstance(error, BrokenExecutor):
+                        again.append(item)
+                        lost = True
+                    elif isinstance(error, CancelledError):
+                        raise InputError(
+                            "a scheduler that has gone away",
+                            "one that stays until the job is done",
+                            "start it and run again: what is done is kept",
+                        )
+                    else:
+                        n_restarts = 0
+                        result = None if error is not None else future.result()
+                        yield Finished(item, result, error)
+                if lost:
+                    again += running.values()
+                    running.clear()
+                    n_restarts += 1
+                    self.close()
+                    if n_restarts > MOST_RESTARTS:
+                        raise InputError(
+                            "workers that die again and again",
+                            "memory for each of them",
+                            "use fewer workers, or a smaller tile; what is done is kept",
+                        )
+        finally:
+            for future in running:
+                future.cancel()
+
+    @property
+    def executor(self) -> Executor:
+        """The executor, started when first needed."""
+        if self._executor is None:
+            self._executor = self.start()
+        return self._executor
+
+    def close(self) -> None:
+        """Give up what waits; what runs comes to its end."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor = None
+
+
+@contextmanager
+def open_crew(options: PredictOptions) -> Iterator[Crew]:
+    """The workers that were asked for.
+
+    Raises:
+        InputError: no such scheduler, or fewer than one worker.
+    """
+    if options.workers < 1:
+        raise InputError(f"{options.workers} workers", "1 at least", "ask for more")
+    if options.scheduler is not None:
+        with _dask_crew(options.scheduler) as crew:
+            yield crew
+        return
+    n = options.workers
+    if n == 1:
+        crew = Crew(
+            torch.get_num_threads(), lambda: ThreadPoolExecutor(N_IN_FLIGHT), lambda: N_IN_FLIGHT
+        )
+    else:
+        context = multiprocessing.get_context("spawn")
+        crew = Crew(
+            max(1, torch.get_num_threads() // n),
+            lambda: ProcessPoolExecutor(n, context),
+            lambda: 2 * n,
+        )
+    try:
+        yield crew
+    finally:
+        crew.close()
+
+
+@contextmanager
+def _dask_crew(address: str) -> Iterator[Crew]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError(
+            "no dask.distributed", "it, for --scheduler", "pip install 'biounet[cluster]'"
+        ) from None
+    try:
+        client: Any = Client(address, timeout=10, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"no scheduler at {address} ({error})",
+            "the address of a Dask scheduler",
+            "start it (dask scheduler), and give its address such as tcp://host:8786",
+        ) from None
+
+    def n_threads() -> list[int]:
+        return list(client.nthreads().values())
+
+    try:
+        yield Crew(
+            min(n_threads(), default=torch.get_num_threads()),
+            lambda: client.get_executor(pure=False, retries=2),
+            lambda: max(4, 2 * sum(n_threads())),
+        )
+    finally:
+        client.close()
