@@ -110,7 +110,7 @@ def choose_sample(
 def draw_centre(
     source: TrainingImage, balanced: bool, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """A random point of the image, at an annotated pixel if one is found in 64 tries.
+    """A random point of the image, at an annotated pixel where there is one.
 
     Balanced: at a pixel of a class that is drawn first, of those that the image has.
     """
@@ -122,5 +122,11 @@ def draw_centre(
         point = np.array([rng.uniform(-0.5, n - 0.5) for n in class_map.shape])
         pixel = tuple(np.clip(np.round(point), 0, np.array(class_map.shape) - 1).astype(int))
         if weights[pixel] > 0 and (wanted is None or class_map[pixel] == wanted):
-            break
+            return point
+    # Few pixels are annotated, a stroke or two in a large image: one of them.
+    fitting = (weights > 0) if wanted is None else (weights > 0) & (class_map == wanted)
+    places = torch.nonzero(fitting)
+    if len(places):
+        place = places[int(rng.integers(len(places)))].cpu().numpy()
+        return np.asarray(place + rng.uniform(-0.5, 0.5, class_map.ndim), np.float64)
     return point
