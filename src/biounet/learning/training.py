@@ -19,6 +19,7 @@ from biounet.learning.sampling import TrainingImage, draw_batch
 from biounet.learning.schedule import Budget, learning_rate
 from biounet.learning.setup import Request, initial_network, set_up
 from biounet.learning.step import Learner, make_learner, train_step, trained_weights
+from biounet.learning.tensorboard import tensorboard_curves
 from biounet.model import ModelFile, read_model, write_model
 
 CHECKPOINT_SHARE = 0.04
@@ -48,7 +49,13 @@ def train(
     if position.finished:
         return read_model(folder.best)
     resumed = folder.settings.exists()
-    run = set_up(dataset, request, folder, on_record)
+    draw = tensorboard_curves(folder.path)
+
+    def tell(record: Record) -> None:
+        draw(record)
+        on_record(record)
+
+    run = set_up(dataset, request, folder, tell)
     training = run.settings.training
     network = initial_network(run.settings, request.start_from)
     learner = make_learner(network, training, run.device, training.precision)

@@ -111,6 +111,7 @@ def tune_objects(
         return objects
     trials: list[tuple[str, Sequence[object]]] = [
         ("threshold", (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
+        ("minimum_size_px", tuple(objects.minimum_size_px * factor for factor in (2, 4))),
         ("grow_px", (0, 1, 2)),
         ("method", ("components", "watershed")),
         ("seed_threshold", (0.7, 0.8, 0.9, 0.95)),
