@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -74,3 +75,20 @@ def files_progress() -> Iterator[Callable[[float, int, str], None]]:
         yield lambda done, total, name: bar.update(
             task, completed=done, total=total, seen=f"{done:.0f} of {total} · {name}"
         )
+
+
+@contextmanager
+def parts_progress() -> Iterator[Callable[[str, float], None]]:
+    """A bar for each part of a long job; where there is no terminal, a line when it is done."""
+    with progress_bar() as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def on_progress(part: str, share: float) -> None:
+            if part not in tasks:
+                tasks[part] = bar.add_task(part, total=1.0, seen="")
+            was_done = bar.tasks[tasks[part]].finished
+            bar.update(tasks[part], completed=share)
+            if bar.disable and share >= 1 and not was_done:
+                bar.console.print(f"{part}: done")
+
+        yield on_progress

@@ -1,0 +1,226 @@
+"""The page of a reproduction: the table, pictures like the paper's Figure 4, and charts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from biounet.images.dataset import Annotated
+from biounet.learning.gallery_views import grey_picture
+from biounet.report.charts import Curve, curves_svg
+from biounet.report.page import (
+    Block,
+    Number,
+    Page,
+    Picture,
+    Pictures,
+    Section,
+    Table,
+    Text,
+)
+from biounet.report.pictures import enlarged, outlined, photo_uri, segmentation_picture
+from biounet.reproduce.contest import NETWORKS, NetworkResult, read_prediction
+from biounet.reproduce.tables import ComparisonTable, in_order
+from biounet.reproduce.tasks import Division, Task
+
+N_SHOWN, LARGEST_SHOWN_PX, PANEL_PX = 3, 512, 480
+
+
+def reproduction_page(
+    task: Task,
+    division: Division,
+    results: Sequence[NetworkResult],
+    scored: Sequence[Annotated],
+    table: ComparisonTable,
+    facts: Sequence[str],
+    command: str,
+    out: Path,
+) -> Page:
+    """The page of a task; `out` holds the predictions."""
+    sections = [
+        Section(
+            "table",
+            "The paper's rows and this run's",
+            (
+                Table(
+                    table.head,
+                    table.lines,
+                    n_text=2 if table.is_ranked else 1,
+                    caption=table.caption,
+                ),
+                *(Text(fact) for fact in facts),
+            ),
+            table.note,
+        ),
+        _pictures_section(task, results, scored, out),
+    ]
+    areas = [_area_chart(result) for result in results if task.kind == "overlap"]
+    if areas:
+        sections.append(
+            Section(
+                "areas",
+                "Area in each slice",
+                (Pictures(tuple(areas), width_px=380),),
+                "Predicted against true, in pixels, over the slices that were scored.",
+            )
+        )
+    windows = sorted(
+        (r for r in results if r.window_px is not None), key=lambda r: r.window_px or 0
+    )
+    if len(windows) > 1:
+        sections.append(_windows_section(task, windows))
+    return Page(
+        kicker="Reproduction",
+        title=task.title,
+        subtitle=f"Trained on {division.trained_on}; scored on {division.measured_on}.",
+        numbers=_numbers(task, results),
+        sections=tuple(sections),
+        command=command,
+    )
+
+
+def _numbers(task: Task, results: Sequence[NetworkResult]) -> tuple[Number, ...]:
+    first = task.measures[0]
+    best = {"largest": "larger is better", "smallest": "smaller is better"}[first.best]
+    return tuple(
+        Number(
+            f"{result.scores[first.key]:.{first.digits}f}",
+            f"{result.title}: {first.column}",
+            f"{best}; {result.seconds_per_image:.2g} s an image",
+        )
+        for result in in_order(task, results)[: len(NETWORKS)]
+    )
+
+
+def _pictures_section(
+    task: Task, results: Sequence[NetworkResult], scored: Sequence[Annotated], out: Path
+) -> Section:
+    """The first, the middle and the last scored image: not chosen by how they look."""
+    shown = sorted({round(k) for k in np.linspace(0, len(scored) - 1, N_SHOWN)})
+    blocks: list[Block] = []
+    for image in (scored[k] for k in shown):
+        box = _middle(image.labels.shape)
+        grey = grey_picture(image.image[(slice(None), *box)])
+        truth = _objects(task, image.labels[box])
+        panels = [
+            Picture(
+                photo_uri(outlined(grey, truth, PANEL_PX)),
+                f"Image {image.name} with the outlines of the truth.",
+                "Image, outlines of the truth",
+            )
+        ]
+        maps = []
+        for result in results:
+            predicted = read_prediction(out / result.name, image.name)[box]
+            panels.append(
+                Picture(
+                    photo_uri(
+                        segmentation_picture(
+                            grey, _objects(task, predicted), truth, PANEL_PX, task.many_colours
+                        )
+                    ),
+                    f"Segmentation of {image.name} by {result.title}.",
+                    _caption(result, image.name),
+                )
+            )
+            if task.kind == "isbi2012":
+                probability = np.round(predicted * 255).astype(np.uint8)
+                maps.append(
+                    Picture(
+                        photo_uri(enlarged(probability, PANEL_PX)),
+                        f"Probability of cell in {image.name} by {result.title}.",
+                        f"{result.title}: probability of cell",
+                    )
+                )
+        whole = truth.shape == image.labels.shape
+        caption = "" if whole else "The middle of the image is shown."
+        blocks.append(Pictures(tuple(panels), 230, image.name, caption))
+        if maps:
+            blocks.append(Pictures(tuple(maps), 230))
+    colour = "coloured" if task.many_colours else "cyan"
+    return Section(
+        "pictures",
+        "Pictures",
+        tuple(blocks),
+        f"As in the paper's Figure 4: segmentation ({colour}) with manual ground truth (yellow "
+        "border). The first, the middle and the last of the scored images.",
+    )
+
+
+def _caption(result: NetworkResult, name: str) -> str:
+    """The network, and its scores on this image where there are such."""
+    own = result.images.get(name, {})
+    scores = ", ".join(f"{k} {v:.3f}" for k, v in own.items() if isinstance(v, float))
+    return f"{result.title}: {scores}" if scores else result.title
+
+
+def _middle(shape: tuple[int, ...]) -> tuple[slice, ...]:
+    starts = [max(n - LARGEST_SHOWN_PX, 0) // 2 for n in shape]
+    return tuple(slice(s, s + LARGEST_SHOWN_PX) for s in starts)
+
+
+def _objects(task: Task, array: NDArray[Any]) -> NDArray[Any]:
+    """Labels to draw: cells between membranes are the connected pixels that are cell."""
+    if task.kind == "isbi2012":
+        return np.asarray(ndimage.label(array > 0.5)[0])
+    return array
+
+
+def _area_chart(result: NetworkResult) -> Picture:
+    slices = list(range(len(result.images)))
+    of = list(result.images.values())
+    svg = curves_svg(
+        f"area-{result.name}",
+        (
+            Curve("true", slices, [each["true_px"] for each in of]),
+            Curve("predicted", slices, [each["predicted_px"] for each in of]),
+        ),
+        "slice",
+        "area, px",
+    )
+    return Picture(svg, f"Area by slice, {result.title}, predicted and true.", title=result.title)
+
+
+def _windows_section(task: Task, results: Sequence[NetworkResult]) -> Section:
+    """Accuracy against window: a larger one sees more context and localises worse."""
+    sides = [result.window_px or 0 for result in results]
+    charts = tuple(
+        Picture(
+            curves_svg(
+                f"window-{measure.key}",
+                (
+                    Curve(
+                        measure.column,
+                        sides,
+                        [result.scores[measure.key] for result in results],
+                        points=True,
+                    ),
+                ),
+                "window, px",
+                measure.column,
+            ),
+            f"{measure.column} against the side of the window.",
+            title=f"{measure.column}: the {measure.best} is best",
+        )
+        for measure in task.measures
+    )
+    rows = tuple(
+        (
+            result.title,
+            *(f"{result.scores[m.key]:.{m.digits}f}" for m in task.measures),
+            f"{result.steps:,}",
+            f"{result.seconds_per_image:.3g} s",
+        )
+        for result in results
+    )
+    head = ("Network", *(m.column for m in task.measures), "Steps", "Time per image")
+    return Section(
+        "windows",
+        "The sliding window's dilemma",
+        (Pictures(charts, width_px=320), Table(head, rows)),
+        "A larger window sees more context, but its poolings cost localisation, and in the same "
+        "time it learns from fewer windows.",
+    )
