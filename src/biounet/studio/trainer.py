@@ -23,12 +23,18 @@ from biounet.learning.setup import Request
 from biounet.learning.training import train
 from biounet.model import Intensity, ModelFile, read_model
 from biounet.prediction.instances import label_objects
-from biounet.prediction.predictor import make_predictor, plane_intensity, predict_plane
+from biounet.prediction.predictor import (
+    Predictor,
+    make_predictor,
+    plane_intensity,
+    predict_plane,
+    predict_region,
+)
 from biounet.studio.events import Events
 from biounet.studio.folder import ImageFolder
 from biounet.studio.patches import LAST_ID, NOT_ANNOTATED
 from biounet.studio.pyramid import Pyramid
-from biounet.studio.regions import Box, plan_region, predict_region, whole
+from biounet.studio.regions import Box, plan_region, whole
 
 PREVIEW_S = 1.5
 """Aim for the time that one preview takes."""
@@ -223,19 +229,25 @@ class Trainer:
         began = time.monotonic()
         name, view = self.view
         image = self._open_image(name)
-        predictor = make_predictor(model, "auto", "auto", None, "none")
-        box = plan_region(view, image.shape, PREVIEW_S / self._s_per_px, predictor.footprint)
-        if name not in self._intensities:
-            self._intensities[name] = plane_intensity(model, image.pixels)
-        probabilities = predict_region(predictor, image.pixels, box, self._intensities[name])
+        box = plan_region(view, image.shape, PREVIEW_S / self._s_per_px)
+        intensity = self._intensity(name, image, model)
+        probabilities = predict_region(_predictor(model), image.pixels, intensity, *box.corners())
         self._keep(name, box, probabilities, model)
         self._previewed = time.monotonic()
         self._preview_took = self._previewed - began
         self._s_per_px = self._preview_took / (box.height * box.width)
 
+    def _intensity(self, name: str, image: Pyramid, model: ModelFile) -> Intensity:
+        """That of the whole image, computed once where it depends on the image alone."""
+        if model.settings.intensity.source == "training-set":
+            return model.intensity
+        if name not in self._intensities:
+            self._intensities[name] = plane_intensity(model, image.pixels)
+        return self._intensities[name]
+
     def _segment(self, name: str, model: ModelFile) -> None:
         image = self._open_image(name)
-        predictor = make_predictor(model, "auto", "auto", None, "none")
+        predictor = _predictor(model)
         n_tiles, done = len(predictor.plan(image.shape)), 0
 
         def on_tile() -> None:
@@ -258,6 +270,11 @@ class Trainer:
         prediction = Prediction(number, name, box, labels.astype(np.uint16), step)
         self.predictions = {**_last(self.predictions, 3), name: prediction}
         self._events.publish("prediction", {"name": name, "number": number})
+
+
+def _predictor(model: ModelFile) -> Predictor:
+    """In the precision of its training: nothing is measured while a person waits."""
+    return make_predictor(model, "auto", model.settings.training.precision, None, "none")
 
 
 def _last(predictions: dict[str, Prediction], n: int) -> dict[str, Prediction]:
