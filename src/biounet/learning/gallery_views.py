@@ -3,8 +3,6 @@
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from itertools import product
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +15,6 @@ from biounet.learning.augmentation import change_grey, sample_image, sample_rng,
 from biounet.learning.derive import object_areas
 from biounet.learning.gallery import (
     Corner,
-    Grey,
     ImageFacts,
     ImageResult,
     PredictedView,
@@ -25,17 +22,16 @@ from biounet.learning.gallery import (
     Sample,
     TrainingGallery,
     ValidationGallery,
-    View,
 )
 from biounet.learning.preparation import Split, TrainingData, separate
 from biounet.learning.sampling import TrainingImage, choose_sample
 from biounet.learning.validation import score
+from biounet.learning.views import SIDE_PX, grey_picture, shown_box, spread, view_of
 from biounet.metrics.outcomes import classify_objects
 from biounet.metrics.warning import MetricWarning
 from biounet.networks.convolution import crop
 from biounet.prediction.instances import label_objects
 
-SIDE_PX = 512
 N_IMAGES = 12
 N_SAMPLES = 4
 N_PREPARED = 2
@@ -53,14 +49,14 @@ def training_gallery(
         for part, items in (("training", split.training), ("validation", split.validation))
         for item in items
     ]
-    shown = _spread(len(split.training), N_IMAGES)
+    shown = spread(len(split.training), N_IMAGES)
     return TrainingGallery(
         labels_are=dataset.labels_are,
         class_names=dataset.class_names or (),
         pixel_size_um=split.training[0].pixel_size_um,
         facts=tuple(facts),
         sizes_px=_sizes([item.labels for item in split.training], dataset.labels_are),
-        views=tuple(_view(split.training[k]) for k in shown),
+        views=tuple(view_of(split.training[k]) for k in shown),
         prepared=tuple(_prepared(split.training[k], data.training[k]) for k in shown[:N_PREPARED]),
         samples=tuple(_sample(data.training, number, settings) for number in range(N_SAMPLES)),
         corner=_corner(split.training[0], settings),
@@ -96,7 +92,7 @@ def validation_gallery(
         all_scores = {scores[k].name: scores[k].value, **scores[k].details}
         results.append(ImageResult(items[k].name, all_scores, true_objects, predicted_objects))
     n_worst = N_IMAGES * 3 // 4
-    shown = [*order[:n_worst], *(order[n_worst + k] for k in _spread(len(order) - n_worst, 3))]
+    shown = [*order[:n_worst], *(order[n_worst + k] for k in spread(len(order) - n_worst, 3))]
     return ValidationGallery(
         labels_are=labels_are,
         dimensions=items[0].labels.ndim,
@@ -104,7 +100,8 @@ def validation_gallery(
         true_sizes_px=_sizes([item.labels for item in items], labels_are),
         predicted_sizes_px=_sizes(predicted, labels_are),
         views=tuple(
-            PredictedView(_view(items[k]), predicted[k][_box(items[k].labels)]) for k in shown
+            PredictedView(view_of(items[k]), predicted[k][shown_box(items[k].labels)])
+            for k in shown
         ),
     )
 
@@ -130,67 +127,12 @@ def _sizes(labels: Sequence[NDArray[np.int32]], labels_are: str) -> NDArray[np.i
     if labels_are != "instances" or not labels:
         return np.zeros(0, np.int64)
     sizes = np.concatenate([object_areas(one) for one in labels])
-    return sizes[_spread(len(sizes), N_SIZES)]
-
-
-def _spread(n: int, n_wanted: int) -> list[int]:
-    """Indices, evenly spread over `n` things."""
-    n_taken = max(min(n, n_wanted), 0)
-    return [int(k) for k in np.linspace(0, n - 1, n_taken).round()]
-
-
-def _box(labels: NDArray[np.int32]) -> tuple[Any, ...]:
-    """The slice of a volume, and the part of an image, that hold most labelled pixels."""
-    leading: tuple[int, ...] = ()
-    if labels.ndim == 3:
-        leading = (int(np.argmax(np.count_nonzero(labels, axis=(1, 2)))),)
-    plane = labels[leading] > 0
-    starts = [
-        sorted({*range(0, max(size - SIDE_PX, 0) + 1, SIDE_PX // 2), max(size - SIDE_PX, 0)})
-        for size in plane.shape
-    ]
-    coarse = 8  # pixels looked at, to choose
-    y, x = max(
-        product(*starts),
-        key=lambda s: np.count_nonzero(
-            plane[s[0] : s[0] + SIDE_PX : coarse, s[1] : s[1] + SIDE_PX : coarse]
-        ),
-    )
-    return (*leading, slice(y, y + SIDE_PX), slice(x, x + SIDE_PX))
-
-
-def _view(item: Annotated) -> View:
-    box = _box(item.labels)
-    labels = item.labels[box]
-    return View(
-        name=item.name,
-        image=grey_picture(item.image[(slice(None), *box)]),
-        labels=labels,
-        annotated=np.ones(labels.shape, bool) if item.annotated is None else item.annotated[box],
-        whole=labels.shape == item.labels.shape,
-    )
-
-
-def grey_picture(image: NDArray[Any]) -> Grey:
-    """Channels (C, Y, X) of any type as a picture: stretched from the darkest 0.2 % to 99.8 %.
-
-    One channel is grey, two are magenta and green, of more the first three are red, green, blue.
-    """
-    values = image[:3].astype(np.float32)
-    joint = len(values) == 3  # colours keep their proportions
-    low, high = np.percentile(
-        values[:, ::2, ::2], (0.2, 99.8), axis=(0, 1, 2) if joint else (1, 2), keepdims=True
-    )
-    unit = np.clip((values - low) / np.maximum(high - low, 1e-6), 0, 1)
-    grey: Grey = np.round(unit * 255).astype(np.uint8)
-    if len(grey) == 2:
-        grey = grey[[0, 1, 0]]
-    return np.moveaxis(grey, 0, -1) if len(grey) == 3 else grey[0].copy()
+    return sizes[spread(len(sizes), N_SIZES)]
 
 
 def _prepared(item: Annotated, prepared: TrainingImage) -> PreparedView:
-    class_map, weights = prepared.truth.cpu().numpy()[(slice(None), *_box(item.labels))]
-    return PreparedView(_view(item), class_map.astype(np.uint8), weights)
+    class_map, weights = prepared.truth.cpu().numpy()[(slice(None), *shown_box(item.labels))]
+    return PreparedView(view_of(item), class_map.astype(np.uint8), weights)
 
 
 def _sample(images: Sequence[TrainingImage], number: int, settings: Settings) -> Sample:

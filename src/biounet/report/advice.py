@@ -23,7 +23,7 @@ def next_steps(
         )
     advice = [_verdict(validation)]
     mistake = _main_mistake(validation)
-    if mistake:
+    if mistake and _mean(validation) >= USABLE:
         advice.append(mistake)
     if _still_rising(records):
         advice.append(
@@ -34,8 +34,7 @@ def next_steps(
 
 
 def _verdict(validation: ValidationGallery) -> str:
-    name = "AP50" if validation.labels_are == "instances" else "IoU"
-    value = sum(result.scores[name] for result in validation.results) / len(validation.results)
+    value = _mean(validation)
     if value >= GOOD:
         return "This network is good: use it on new images, and look at a few of its labels."
     if value >= USABLE:
@@ -47,6 +46,12 @@ def _verdict(validation: ValidationGallery) -> str:
         "This network is not ready. Check below that outlines and images belong together; then "
         "train longer, or annotate more images like the worst ones."
     )
+
+
+def _mean(validation: ValidationGallery) -> float:
+    """The share of objects (or overlap) right, on average over images."""
+    name = "AP50" if validation.labels_are == "instances" else "IoU"
+    return sum(result.scores[name] for result in validation.results) / len(validation.results)
 
 
 def _main_mistake(validation: ValidationGallery) -> str:

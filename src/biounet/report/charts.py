@@ -65,6 +65,7 @@ def curves_svg(
     x_label: str,
     y_label: str,
     log: bool = False,
+    whole_steps: bool = True,
     y_limits: tuple[float, float] | None = None,
 ) -> str:
     """Curves over one axis.
@@ -72,7 +73,9 @@ def curves_svg(
     Args:
         name: of the chart, unlike that of any other on the page.
         log: the vertical axis is logarithmic.
+        whole_steps: the horizontal axis has whole numbers only.
     """
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     def draw(axes: "Axes") -> None:
         for curve, colour in zip(curves, SERIES, strict=False):
@@ -89,6 +92,8 @@ def curves_svg(
             )
         if log:
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=whole_steps))
         if y_limits is not None:
             axes.set_ylim(*y_limits)
         axes.grid(axis="x", visible=False)

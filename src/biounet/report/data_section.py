@@ -17,11 +17,11 @@ from biounet.report.pictures import (
     enlarged,
     flat_uri,
     grid_picture,
-    instances_picture,
     mask_picture,
     outlined,
     photo_uri,
     tile_picture,
+    truth_picture,
     weights_gradient,
     weights_picture,
 )
@@ -87,8 +87,8 @@ def _counts(gallery: TrainingGallery) -> Table:
     else:
         rows = [(part, f"{len(facts)} images", facts) for part, facts in parts if facts]
         head = ("Used for", "Images", "Size, px")
-    names = gallery.class_names or ("background", "foreground")
     n_classes = len(gallery.facts[0].class_px)
+    names = gallery.class_names or (("background", "foreground") if n_classes == 2 else ())
     table = []
     for first, second, facts in rows:
         shapes = sorted({f.shape for f in facts}, key=np.prod)
@@ -151,7 +151,9 @@ def _prepared_blocks(gallery: TrainingGallery) -> list[Block]:
                         "a  Raw image",
                     ),
                     Picture(
-                        photo_uri(instances_picture(view.image, view.labels, PANEL_PX)),
+                        photo_uri(
+                            truth_picture(view.image, view.labels, gallery.labels_are, PANEL_PX)
+                        ),
                         "The same image, each annotated object in a colour of its own.",
                         "",
                         "b  Truth",
@@ -173,9 +175,17 @@ def _prepared_blocks(gallery: TrainingGallery) -> list[Block]:
                 ),
                 width_px=220,
                 title="What the network is asked to learn",
-                caption="Touching objects are cut apart by a thin border of background, and the "
-                "loss weighs the pixels between neighbours most (Fig. 3 and equation 2 of "
-                "Ronneberger et al. 2015, on this data).",
+                caption=(
+                    "The loss weighs the pixels of rare classes more."
+                    if gallery.labels_are == "classes"
+                    else (
+                        "Touching objects are cut apart by a thin border of background, and the "
+                        if many
+                        else "The "
+                    )
+                    + "loss weighs the pixels between neighbours most."
+                )
+                + " As in Fig. 3 of Ronneberger et al. 2015, on this data.",
             )
         )
         blocks.append(Legend(((weights_gradient(), False, f"weight 0 to {highest:.1f}"),)))
@@ -201,9 +211,14 @@ def samples_section(gallery: TrainingGallery, settings: Settings) -> Section:
         ),
         f"Each sample is turned {ROTATIONS[augmentation.rotation]}"
         + (", mirrored" if augmentation.mirror else "")
-        + f" and bent by displacements of {augmentation.elastic_std_px:g} px (standard deviation) "
-        f"on a grid of {augmentation.elastic_grid} × {augmentation.elastic_grid} points. These are "
-        f"the first {len(gallery.samples)} of the run.",
+        + (
+            f" and bent by displacements of {augmentation.elastic_std_px:g} px (standard "
+            f"deviation) on a grid of {augmentation.elastic_grid} × {augmentation.elastic_grid} "
+            "points"
+            if augmentation.elastic_std_px
+            else ""
+        )
+        + f". These are the first {len(gallery.samples)} of the run.",
     )
 
 

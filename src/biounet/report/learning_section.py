@@ -24,7 +24,7 @@ def learning_section(records: list[Record], settings: Settings) -> Section | Non
                 [Curve("smoothed", numbers, smooth, raw=losses)],
                 "step",
                 "weighted loss",
-                log=min(losses) > 0,
+                log=min(losses) > 0 and max(smooth) > 10 * min(smooth),
             ),
             f"The loss falls from {smooth[0]:.3g} to {smooth[-1]:.3g} in {numbers[-1]} steps.",
             f"From {smooth[0]:.3g} to {smooth[-1]:.3g}. Faint: as logged; bold: smoothed.",
@@ -69,5 +69,8 @@ def _after_tuning(records: list[Record], score: str) -> str:
     """What choosing threshold and the like on the validation images made of the best score."""
     reached = [record["score"] for record in records if record["kind"] == "end"]
     if not reached or not reached[-1] or score not in reached[-1]:
+        return ""
+    best = max(r["value"] for r in records if r["kind"] == "validation")
+    if abs(reached[-1][score] - best) < 0.0005:
         return ""
     return f" Tuning how labels are made brought it to {reached[-1][score]:.3f}."

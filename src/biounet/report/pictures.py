@@ -96,27 +96,29 @@ def outlined(
     return blended(enlarged(image, side_px), border, colour, 0.95)
 
 
-def instances_picture(image: NDArray[np.uint8], labels: NDArray[Any], side_px: int) -> Rgb:
-    """An image with each object in a colour of its own (Fig. 3b of the paper)."""
+def truth_picture(
+    image: NDArray[np.uint8], labels: NDArray[Any], labels_are: str, side_px: int
+) -> Rgb:
+    """An image with each object or class in a colour of its own (Fig. 3b of the paper)."""
     large = enlarged_labels(labels, side_px)
-    picture = blended(enlarged(image, side_px), large > 0, instance_colours(large), 0.5)
-    return blended(picture, outlines(large, 1), instance_colours(large), 0.9)
+    colours = CYAN if labels_are == "mask" else instance_colours(large)
+    picture = blended(enlarged(image, side_px), large > 0, colours, 0.5)
+    return blended(picture, outlines(large, 1), colours, 0.9)
 
 
 def segmentation_picture(
     image: NDArray[np.uint8],
     predicted: NDArray[Any],
     truth: NDArray[Any],
+    labels_are: str,
     side_px: int,
-    many_colours: bool = True,
 ) -> Rgb:
     """The prediction as coloured masks, the truth as yellow border (Fig. 4 of the paper).
 
-    Args:
-        many_colours: a colour for each object (Fig. 4d), or cyan for all (Fig. 4b).
+    A colour for each object or class (Fig. 4d), or cyan for a mask (Fig. 4b).
     """
     large = enlarged_labels(predicted, side_px)
-    colours = instance_colours(large) if many_colours else CYAN
+    colours = CYAN if labels_are == "mask" else instance_colours(large)
     picture = blended(enlarged(image, side_px), large > 0, colours, 0.45)
     border = outlines(enlarged_labels(truth, side_px), max(side_px // 300, 1))
     return blended(picture, border, YELLOW, 1.0)

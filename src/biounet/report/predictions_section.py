@@ -115,7 +115,11 @@ def comparison(each: PredictedView, result: ImageResult, labels_are: str) -> Pic
                 "Image and truth",
             ),
             Picture(
-                photo_uri(segmentation_picture(view.image, each.predicted, view.labels, PANEL_PX)),
+                photo_uri(
+                    segmentation_picture(
+                        view.image, each.predicted, view.labels, labels_are, PANEL_PX
+                    )
+                ),
                 "The predicted labels in colour, the outlines of the truth in yellow.",
                 "Prediction in colour, truth in yellow",
             ),
@@ -127,7 +131,7 @@ def comparison(each: PredictedView, result: ImageResult, labels_are: str) -> Pic
         ),
         width_px=230,
         title=title(view.name),
-        caption=described(result) + ("" if view.whole else " A part of the image is shown."),
+        caption=described(result) + ("" if view.whole else " One slice or part of it is shown."),
     )
 
 

@@ -1,5 +1,6 @@
 """The page about a training run, from what its folder holds."""
 
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def run_page(folder: RunFolder) -> Page:
         subtitle=_subtitle(folder, records),
         numbers=_numbers(records, training, validation),
         advice=next_steps(records, settings, validation),
-        command=f"biounet predict {folder.path} IMAGES --out predicted",
+        command=f"biounet predict {shlex.quote(str(folder.path))} IMAGES --out predicted",
         sections=tuple(section for section in sections if section is not None),
     )
 
