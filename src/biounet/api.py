@@ -97,6 +97,7 @@ def load(
     precision: str = "auto",
     tile: int | None = None,
     average: str = "none",
+    engine: str = "auto",
 ) -> Model:
     """Read a model file, or the best model of a run folder.
 
@@ -106,9 +107,11 @@ def load(
         precision: `auto`, `float32`, `bfloat16` or `float16`.
         tile: side of the input tile in px; None: chosen.
         average: `none`, `d4` (the 8 symmetries) or `rotations:N`.
+        engine: `auto` (the fastest that is installed; measured once), `torch`, `openvino` or
+            `onnx`.
     """
     file = find_model(path)
-    return Model(file, make_predictor(file, device, precision, tile, average))
+    return Model(file, make_predictor(file, device, precision, tile, average, engine))
 
 
 def find_model(name: str | Path) -> ModelFile:

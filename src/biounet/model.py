@@ -150,6 +150,8 @@ def network_of(model: ModelFile) -> nn.Module:
     """The trained network of a model file, in evaluation mode."""
     with torch.device("meta"):
         network = build_network(model.settings.network)
+    if list(network.buffers()):  # computed from the settings, so they need their numbers
+        network = build_network(model.settings.network)
     network.load_state_dict(
         {name: value.clone() for name, value in model.weights.items()}, assign=True
     )

@@ -10,9 +10,11 @@ from biounet.errors import InputError
 from biounet.geometry import Footprint, Shape, TilePlan, plan_tiles
 from biounet.images.regions import Pixels
 from biounet.images.statistics import intensity_statistics
-from biounet.model import Intensity, ModelFile, network_of
+from biounet.model import Intensity, ModelFile
 from biounet.prediction.averaging import average_rotations, d4_engine
-from biounet.prediction.engines import Engine, choose_device, choose_precision, torch_engine
+from biounet.prediction.engine_choice import choose_engine
+from biounet.prediction.engine_timing import timings_file
+from biounet.prediction.engines import Engine, choose_device
 from biounet.prediction.intensity import intensity_of
 from biounet.prediction.overlap_tile import predict_tile, written_slices
 
@@ -29,12 +31,16 @@ class Predictor:
         engine: turns tiles into probabilities; averages the 8 symmetries if asked.
         input_shape: the largest input tile.
         n_rotations: predicted in that many turned frames; 1: as it is.
+        engine_name: `torch`, `openvino` or `onnx`.
+        precision: `float32`, `bfloat16` or `float16`.
     """
 
     model: ModelFile
     engine: Engine
     input_shape: Shape
     n_rotations: int
+    engine_name: str
+    precision: str
 
     @property
     def footprint(self) -> Footprint:
@@ -47,24 +53,31 @@ class Predictor:
 
 
 def make_predictor(
-    model: ModelFile, device: str, precision: str, tile: int | None, average: str
+    model: ModelFile,
+    device: str,
+    precision: str,
+    tile: int | None,
+    average: str,
+    engine: str = "torch",
 ) -> Predictor:
     """Choose engine, precision and tile.
 
     Raises:
-        InputError: a tile that is too small, or an average that does not exist.
+        InputError: a tile that is too small; an average, an engine or a precision that does not
+            exist, or not on this device.
     """
     network = model.settings.network
-    chosen = choose_device(device)
-    engine = torch_engine(network_of(model), chosen, choose_precision(precision, chosen))
-    if average == "d4":
-        engine = d4_engine(engine)
     footprint = network.footprint
     if tile is None:
         input_shape = footprint.input_for((OUTPUT_PX[network.dimensions],) * network.dimensions)
     else:
         input_shape = footprint.round_down((tile,) * network.dimensions)
-    return Predictor(model, engine, input_shape, n_rotations(average))
+    turns = n_rotations(average)
+    on_cpu = device == "auto" and engine in ("openvino", "onnx")
+    where = choose_device("cpu" if on_cpu else device)
+    chosen = choose_engine(model, where, engine, precision, input_shape, timings_file())
+    compute = d4_engine(chosen.engine) if average == "d4" else chosen.engine
+    return Predictor(model, compute, input_shape, turns, chosen.name, chosen.precision)
 
 
 def n_rotations(average: str) -> int:

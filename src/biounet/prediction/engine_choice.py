@@ -1,0 +1,217 @@
+"""Which engine computes, and in which precision.
+
+No engine is used before it gave PyTorch's numbers for the model at hand (`agreement.py`); which
+of those is the fastest is measured once a machine (`engine_timing.py`).
+"""
+
+import os
+import warnings
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from biounet.errors import InputError
+from biounet.geometry import Shape
+from biounet.model import ModelFile, network_of
+from biounet.networks import fold
+from biounet.prediction.agreement import Agreement, agreement, is_equal, probe_tile, small_probe
+from biounet.prediction.engine_timing import measure, recall, remember, timing_key
+from biounet.prediction.engines import (
+    PRECISIONS,
+    Engine,
+    choose_precision,
+    parts,
+    take_parts,
+    torch_engine,
+)
+from biounet.prediction.runtimes import NotExpressibleError, onnx_engine, openvino_engine
+
+PACKAGES = {"torch": (), "openvino": ("openvino", "onnx"), "onnx": ("onnxruntime", "onnx")}
+"""The engines, and what they need besides PyTorch."""
+
+LABELS_CHANGED = 1e-3
+"""The share of labels that `auto` lets a lower precision change."""
+
+NO_LOSS = Agreement(0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine that is ready, and what it is: neither name is `auto`."""
+
+    engine: Engine
+    name: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What the engines of a model are held against.
+
+    Attributes:
+        model: the model.
+        device: where PyTorch computes.
+        precision: of all engines.
+        n_threads: of the engines for the CPU.
+        probe: the tile on which engines are compared.
+        reference: PyTorch's probabilities for it, in float32.
+        lost: how far PyTorch itself is from them at this precision.
+    """
+
+    model: ModelFile
+    device: torch.device
+    precision: str
+    n_threads: int
+    probe: NDArray[np.float32]
+    reference: NDArray[np.float32]
+    lost: Agreement
+
+
+def choose_engine(
+    model: ModelFile,
+    device: torch.device,
+    engine: str,
+    precision: str,
+    tile: Shape,
+    timings: Path,
+) -> Choice:
+    """The engine and the precision for a model, from what was asked.
+
+    The model, the machine and the tile decide, never an image: so every image gets the same.
+
+    Args:
+        model: the model.
+        device: where PyTorch computes; the other engines are for the CPU.
+        engine: `auto` (the fastest of those installed), `torch`, `openvino` or `onnx`. One that
+            is missing, fails, or gives other numbers is replaced by PyTorch, with a warning.
+        precision: `auto` (bfloat16 where the device computes it natively and it changes no more
+            than 0.1 % of the labels; else float32), `float32`, `bfloat16` or `float16`.
+        tile: the input tile that engines are timed on.
+        timings: the file in which timings are remembered.
+
+    Raises:
+        InputError: an engine or precision that does not exist, or not on this device.
+    """
+    _refuse(device, engine, precision)
+    judge = _settle(model, device, "float32" if engine == "onnx" else precision)
+    if engine == "auto":
+        return _fastest(judge, tile, timings)
+    try:
+        return Choice(_checked(engine, judge), engine, judge.precision)
+    except EngineError as error:
+        warnings.warn(f"{error}; PyTorch computes instead", stacklevel=2)
+    return Choice(_build("torch", judge), "torch", judge.precision)
+
+
+class EngineError(RuntimeError):
+    """An engine that cannot be used for a model; says which and why."""
+
+
+def _settle(model: ModelFile, device: torch.device, precision: str) -> Judge:
+    """Decide the precision by what PyTorch itself loses at it."""
+    probe = small_probe(model.settings.network)
+    reference = torch_engine(network_of(model), device, "float32")(probe)
+    chosen, lost = choose_precision(precision, device), NO_LOSS
+    if chosen != "float32":
+        lost = agreement(torch_engine(network_of(model), device, chosen)(probe), reference)
+        if precision == "auto" and lost.changed > LABELS_CHANGED:
+            chosen, lost = "float32", NO_LOSS
+    return Judge(model, device, chosen, usable_threads(), probe, reference, lost)
+
+
+def _fastest(judge: Judge, tile: Shape, timings: Path) -> Choice:
+    """The fastest engine of those that are installed and give the right numbers."""
+    names = _installed(judge)
+    settings = judge.model.settings.network
+    key = timing_key(settings, tile, judge.n_threads, judge.precision, names)
+    seconds = recall(timings, key) if len(names) > 1 else {"torch": 0.0}
+    ready: dict[str, Engine] = {}
+    if seconds is None:
+        for name in names:
+            try:
+                ready[name] = _checked(name, judge)
+            except EngineError as error:
+                if not isinstance(error.__cause__, NotExpressibleError):  # that is no fault
+                    warnings.warn(str(error), stacklevel=3)
+        seconds = measure(ready, probe_tile(settings.channels, tile))
+        if len(ready) == len(names):
+            remember(timings, key, seconds)
+    for name in sorted(seconds, key=seconds.__getitem__):
+        try:
+            return Choice(ready.get(name) or _checked(name, judge), name, judge.precision)
+        except EngineError as error:
+            warnings.warn(str(error), stacklevel=3)
+    raise AssertionError("PyTorch is always among the engines")
+
+
+def _installed(judge: Judge) -> tuple[str, ...]:
+    """The engines that can be candidates; ONNX Runtime computes in float32 only."""
+    if judge.device.type != "cpu":
+        return ("torch",)
+    return tuple(
+        name
+        for name, packages in PACKAGES.items()
+        if all(map(find_spec, packages)) and (name != "onnx" or judge.precision == "float32")
+    )
+
+
+def _checked(name: str, judge: Judge) -> Engine:
+    """An engine that gave the right numbers on the probe.
+
+    Raises:
+        EngineError: it is not installed, does not take the network, or gives other numbers.
+    """
+    try:
+        engine = _build(name, judge)
+        found = agreement(engine(judge.probe), judge.reference)
+    except Exception as error:  # whatever the runtimes of other makers raise
+        raise EngineError(f"{name} cannot be used: {' '.join(str(error).split())}") from error
+    if not is_equal(found, judge.lost):
+        raise EngineError(f"{name} cannot be used: its numbers are not PyTorch's ({found})")
+    return engine
+
+
+def _build(name: str, judge: Judge) -> Engine:
+    network = network_of(judge.model)
+    if name == "torch":
+        return torch_engine(network, judge.device, judge.precision)
+    if missing := [package for package in PACKAGES[name] if find_spec(package) is None]:
+        raise EngineError(f"{missing[0]} is not installed (pip install 'biounet[cpu]')")
+    from biounet.prediction.onnx_graph import onnx_graph
+
+    settings = judge.model.settings.network
+    if name == "onnx":
+        return onnx_engine(onnx_graph(network, settings).SerializeToString(), judge.n_threads)
+    if judge.precision != "bfloat16":
+        graph = onnx_graph(network, settings).SerializeToString()
+        return openvino_engine(graph, judge.precision, judge.n_threads)
+    wide = settings.model_copy(update={"channels": 3 * settings.channels})
+    graph = onnx_graph(take_parts(fold(network)), wide).SerializeToString()
+    engine = openvino_engine(graph, judge.precision, judge.n_threads)
+    return lambda tiles: engine(parts(tiles))
+
+
+def usable_threads() -> int:
+    """PyTorch's number of threads, but no more than the cores that this process may use."""
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    return max(1, min(torch.get_num_threads(), cores))
+
+
+def _refuse(device: torch.device, engine: str, precision: str) -> None:
+    engines, precisions = ("auto", *PACKAGES), ("auto", *PRECISIONS)
+    if engine not in engines:
+        raise InputError(f"engine {engine!r}", ", ".join(engines), "choose one")
+    if precision not in precisions:
+        raise InputError(f"precision {precision!r}", ", ".join(precisions), "choose one")
+    if PACKAGES.get(engine) and device.type != "cpu":
+        raise InputError(
+            f"engine {engine} on device {device.type}", "the CPU for it", "add --device cpu"
+        )
+    if engine == "onnx" and precision not in ("auto", "float32"):
+        raise InputError(f"engine onnx in {precision}", "float32", "leave the precision out")
