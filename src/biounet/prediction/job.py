@@ -21,7 +21,7 @@ from biounet.geometry import Shape
 from biounet.images.atomic import cannot_write, written_whole
 from biounet.images.image import Image
 from biounet.images.ome_zarr_writing import create_ome_zarr
-from biounet.images.reading import image_stem, read_image
+from biounet.images.reading import read_image
 from biounet.model import Intensity
 from biounet.prediction.blocks import CHUNKS_PER_BLOCK, BlockGrid, plan_blocks
 from biounet.prediction.ledger import Source
@@ -135,7 +135,7 @@ class Job:
 
 def work_folder(task: FileTask) -> Path:
     """Where an input is worked on."""
-    return task.out / f".{image_stem(task.path)}-work"
+    return task.out / f".{task.path.name}-work"
 
 
 @functools.lru_cache(maxsize=4)
