@@ -100,6 +100,7 @@ def _pictures_section(
 ) -> Section:
     """The first, the middle and the last scored image: not chosen by how they look."""
     shown = sorted({round(k) for k in np.linspace(0, len(scored) - 1, N_SHOWN)})
+    drawn_as = "instances" if task.many_colours else "mask"
     blocks: list[Block] = []
     for image in (scored[k] for k in shown):
         box = _middle(image.labels.shape)
@@ -119,7 +120,7 @@ def _pictures_section(
                 Picture(
                     photo_uri(
                         segmentation_picture(
-                            grey, _objects(task, predicted), truth, PANEL_PX, task.many_colours
+                            grey, _objects(task, predicted), truth, drawn_as, PANEL_PX
                         )
                     ),
                     f"Segmentation of {image.name} by {result.title}.",

@@ -11,6 +11,7 @@ from biounet.images.atomic import cannot_write, written_whole
 from biounet.images.dataset import DataSet, read_item
 from biounet.images.layouts import find_dataset
 from biounet.network_settings import SlidingWindowSettings
+from biounet.report.data_section import sentence
 from biounet.report.page import write_page
 from biounet.reproduce.contest import (
     NETWORKS,
@@ -147,5 +148,5 @@ def facts_of(
         f"Time per image: the median of {len(first.seconds)} images of {first.image_px:,} px, "
         f"from pixels to the result, on {machine}{averaged}. The sliding window runs densely, not "
         "patch by patch as published: the same numbers in less time.",
-        f"Data: {dataset.layout}. {' '.join(note.rstrip('.') + '.' for note in dataset.notes)}",
+        f"Data: {dataset.layout}. {' '.join(map(sentence, dataset.notes))}",
     )
