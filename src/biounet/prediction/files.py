@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from biounet.errors import InputError, OutputError
-from biounet.images.atomic import cannot_write
+from biounet.images.atomic import cannot_write, remove_leftovers
 from biounet.images.challenge import frame_number
 from biounet.images.image import Image
 from biounet.images.reading import read_image
@@ -21,6 +21,7 @@ from biounet.prediction.outputs import Result, write_labels, write_output, write
 from biounet.prediction.planes import iterate_planes, planes_of, resolve_axes
 from biounet.prediction.predictor import Predictor, predict_plane
 from biounet.prediction.recipe import (
+    RECIPE_NAME,
     Recipe,
     discard_recipe,
     model_path_of,
@@ -83,11 +84,12 @@ def predict_files(
             if not task.save:
                 shutil.rmtree(work_folder(task), ignore_errors=True)
         to_do = [task for task in to_do if task.save]
+        remove_leftovers(out, _names(to_do) | {RECIPE_NAME})
         failures = _run(to_do, SegmentFile(model_path, recipe, options), crew, on_progress, tasks)
     for result, frames in sequences.items():
         if result not in finished:
             _link(result, frames, failures)
-    if len(failures) == len(tasks) and not read_ledger(out):
+    if len(failures) == len(tasks):
         discard_recipe(out)
     return Outcome(
         done=tuple(task.path for task in tasks if task.path not in failures),
@@ -206,6 +208,13 @@ def _link(result: Path, frames: Sequence[FileTask], failures: Failures) -> None:
         failures |= {frame.path: str(error) for frame in frames}
         return
     shutil.rmtree(waiting[0].parent, ignore_errors=True)
+
+
+def _names(tasks: Sequence[FileTask]) -> set[str]:
+    """Of everything that is written into the output folder for these tasks."""
+    outputs = {task.output(kind).name for task in tasks for kind in task.save}
+    sequences = {task.sequence.name for task in tasks if task.sequence is not None}
+    return outputs | sequences | {work_folder(task).name for task in tasks}
 
 
 def _make_folder(folder: Path) -> None:

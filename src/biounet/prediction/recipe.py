@@ -103,10 +103,11 @@ def read_recipe(out: Path) -> Recipe | None:
 
 
 def discard_recipe(out: Path) -> None:
-    """Remove the recipe of a folder for which nothing could be done, and the folder if empty."""
+    """Remove a recipe, and its folder, where there is nothing else: nothing could be done."""
     with contextlib.suppress(OSError):
-        (out / RECIPE_NAME).unlink()
-        out.rmdir()
+        if [path.name for path in out.iterdir()] == [RECIPE_NAME]:
+            (out / RECIPE_NAME).unlink()
+            out.rmdir()
 
 
 @functools.cache
