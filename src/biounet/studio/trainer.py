@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from biounet.errors import InputError
 from biounet.images.arrays import dataset_from_arrays
+from biounet.images.dataset import DataSet
 from biounet.learning.run_folder import Record, RunFolder, open_run
 from biounet.learning.setup import Request
 from biounet.learning.training import train
 from biounet.model import Intensity, ModelFile, read_model
+from biounet.prediction.engines import choose_device
 from biounet.prediction.instances import label_objects
 from biounet.prediction.predictor import (
     Predictor,
@@ -42,9 +44,13 @@ PREVIEW_S = 1.5
 PREVIEW_SHARE = 0.25
 """Previews take this share of the training time at the most, and come every 2 s at the most."""
 
-FIRST_PREVIEW_PX = 512.0 * 512
+FIRST_PREVIEW_PX, LEAST_PREVIEW_PX = 512.0**2, 256.0**2
 
 N_KEPT_LOSSES = 2000
+
+CPU_WIDTH, CPU_PATCH_PX = 16, 212
+"""A person waits for the first outlines, and on a CPU the preset's width and patches make so few
+steps a minute that there are none: here a step costs about an eighth."""
 
 logger = logging.getLogger(__name__)
 
@@ -175,19 +181,19 @@ class Trainer:
         self._events.publish("status", asdict(status))
 
     def _train(self, marked: Marked, minutes: float, afresh: bool) -> None:
+        started = time.monotonic()
         newest = None if afresh else newest_run(self._folder)
         out = next_run(self._folder)
-        command = ["biounet", "train", str(self._folder.root), "--out", str(out)]
-        request = Request(
-            preset="fast",
-            said={"training": {"minutes": minutes, "validation_fraction": 0.0}},
-            device="auto",
-            start_from=None if newest is None else read_model(newest.last),
-            started=time.monotonic(),
-            command=shlex.join(command),
-        )
         dataset = dataset_from_arrays(
             list(marked.images), list(marked.labels), "instances", NOT_ANNOTATED
+        )
+        request = Request(
+            preset="fast",
+            said=settings_for(dataset, minutes, newest is None),
+            device="auto",
+            start_from=None if newest is None else read_model(newest.last),
+            started=started,
+            command=shlex.join(["biounet", "train", str(self._folder.root), "--out", str(out)]),
         )
         before = self.losses[-1][0] if self.losses and not afresh else 0
         self.losses = self.losses if before else []
@@ -229,13 +235,17 @@ class Trainer:
         began = time.monotonic()
         name, view = self.view
         image = self._open_image(name)
-        box = plan_region(view, image.shape, PREVIEW_S / self._s_per_px)
+        most_px = max(PREVIEW_S / self._s_per_px, LEAST_PREVIEW_PX)
+        box = plan_region(view, image.shape, most_px)
         intensity = self._intensity(name, image, model)
-        probabilities = predict_region(_predictor(model), image.pixels, intensity, *box.corners())
+        predictor = _predictor(model)
+        ready = time.monotonic()
+        probabilities = predict_region(predictor, image.pixels, intensity, *box.corners())
+        s_per_px = (time.monotonic() - ready) / (box.height * box.width)
+        self._s_per_px = (self._s_per_px + s_per_px) / 2
         self._keep(name, box, probabilities, model)
         self._previewed = time.monotonic()
         self._preview_took = self._previewed - began
-        self._s_per_px = self._preview_took / (box.height * box.width)
 
     def _intensity(self, name: str, image: Pyramid, model: ModelFile) -> Intensity:
         """That of the whole image, computed once where it depends on the image alone."""
@@ -270,6 +280,19 @@ class Trainer:
         prediction = Prediction(number, name, box, labels.astype(np.uint16), step)
         self.predictions = {**_last(self.predictions, 3), name: prediction}
         self._events.publish("prediction", {"name": name, "number": number})
+
+
+def settings_for(dataset: DataSet, minutes: float, is_first: bool) -> dict[str, Any]:
+    """What a training in the studio asks for: all that is painted is learned from.
+
+    Args:
+        is_first: the network is new; else that of the run before is kept.
+    """
+    training: dict[str, Any] = {"minutes": minutes, "validation_fraction": 0.0}
+    if choose_device("auto").type != "cpu":
+        return {"training": training}
+    training["patch_px"] = min(CPU_PATCH_PX, *(min(item.shape) for item in dataset.items))
+    return {"training": training, **({"network": {"width": CPU_WIDTH}} if is_first else {})}
 
 
 def _predictor(model: ModelFile) -> Predictor:

@@ -1,0 +1,129 @@
+"""The job: what it refuses, how it fails, how it is stopped, and what it leaves."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from biounet.errors import InputError
+from biounet.model import read_model
+from biounet.simulate import simulate_cells
+from biounet.studio import trainer as trainer_module
+from biounet.studio.annotation import apply_patches, set_rest
+from biounet.studio.folder import open_folder
+from biounet.studio.patches import Patch
+from biounet.studio.regions import Box, plan_region, whole
+from biounet.studio.server import Studio
+from biounet.studio.trainer import Status, losses_to_show
+
+
+@pytest.fixture
+def studio(write_images: Callable[..., Path], tmp_path: Path) -> Iterator[Studio]:
+    studio = Studio(open_folder(write_images(tmp_path, 2, (128, 128))))
+    yield studio
+    studio.trainer.close()
+
+
+def paint(studio: Studio, y: int, x: int, value: int) -> None:
+    annotation = studio.annotation("a.tif")
+    patch = Patch(y, x, np.full((30, 30), value, np.uint16))
+    apply_patches(annotation, [patch], annotation.version)
+
+
+def finished(studio: Studio, within_s: float = 60) -> Status:
+    end = time.monotonic() + within_s
+    while studio.trainer.status.state != "idle":
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return studio.trainer.status
+
+
+def test_what_cannot_be_learned_from(studio: Studio) -> None:
+    studio.trainer.train(studio.marked, 1, False)
+    assert "no painted cell" in str(finished(studio).problem)
+    with pytest.raises(InputError, match="no model yet"):
+        studio.trainer.segment("a.tif")
+    paint(studio, 10, 10, 1)
+    studio.trainer.train(studio.marked, 1, False)
+    assert "cells but no background" in str(finished(studio).problem)
+    assert not (studio.folder.root / "runs").exists()
+
+
+def test_a_training_that_fails_is_told(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    paint(studio, 10, 10, 1)
+    paint(studio, 60, 60, 0)
+    monkeypatch.setattr(trainer_module, "train", fails)
+    studio.trainer.train(studio.marked, 1, False)
+    status = finished(studio)
+    assert status.problem == "RuntimeError: CUDA out of memory"
+    assert status.model is None
+    monkeypatch.undo()
+    studio.trainer.train(studio.marked, 0.01, False)  # the next one is not held up by it
+    assert finished(studio).problem is None
+
+
+def test_train_stop_train_on_segment(studio: Studio) -> None:
+    image, _ = simulate_cells("touching-cells", (128, 128), np.random.default_rng(0))
+    studio.image("a.tif").pixels[0] = image
+    paint(studio, 10, 10, 1)
+    set_rest(studio.annotation("a.tif"), True, 2)
+    studio.trainer.view = ("a.tif", Box(0, 0, 128, 128))
+    studio.trainer.train(studio.marked, 10, False)
+    while not studio.trainer.losses:
+        assert studio.trainer.status.problem is None
+        time.sleep(0.05)
+    with pytest.raises(InputError, match="a job that runs"):
+        studio.trainer.train(studio.marked, 1, False)
+    studio.trainer.stop()
+    status = finished(studio)
+    assert (status.problem, status.model) == (None, "001")
+    first = read_model(studio.folder.runs / "001/last.safetensors")
+
+    studio.trainer.train(studio.marked, 0.05, False)
+    assert finished(studio).model == "002"
+    settings = read_model(studio.folder.runs / "002/last.safetensors").settings
+    assert settings.network == first.settings.network
+    steps = [step for step, _ in studio.trainer.losses]
+    assert steps == sorted(set(steps))  # one curve over both runs
+    assert studio.trainer.predictions["a.tif"].labels.shape == (128, 128)
+
+    studio.trainer.segment("b.tif")
+    assert finished(studio).problem is None
+    assert studio.trainer.predictions["b.tif"].box == whole((128, 128))
+    again = Studio(studio.folder)  # after a restart the last model is there
+    assert again.trainer.status.model == "002"
+
+
+@given(
+    st.tuples(st.integers(-500, 5000), st.integers(-500, 5000)),
+    st.tuples(st.integers(1, 9000), st.integers(1, 9000)),
+    st.tuples(st.integers(1, 4096), st.integers(1, 4096)),
+    st.integers(1, 10**7),
+)
+def test_previews_lie_in_the_image_and_are_small(
+    corner: tuple[int, int], size: tuple[int, int], shape: tuple[int, int], most_px: int
+) -> None:
+    box = plan_region(Box(*corner, *size), shape, most_px)
+    (y0, x0), (y1, x1) = box.corners()
+    assert 0 <= y0 < y1 <= shape[0]
+    assert 0 <= x0 < x1 <= shape[1]
+    assert (y1 - y0) * (x1 - x0) <= max(most_px, *shape)
+    if shape[0] * shape[1] <= most_px:
+        assert box == whole(shape)
+
+
+def test_a_long_curve_is_thinned() -> None:
+    losses = [(k, 1.0 / k) for k in range(1, 1900)]
+    shown = losses_to_show(losses)
+    assert len(shown) < 500
+    assert shown[0] == losses[0]
+    assert shown[-1] == losses[-1]
+    assert losses_to_show([]) == []
