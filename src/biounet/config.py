@@ -211,7 +211,9 @@ def preset_named(name: str) -> Settings:
 
 def write_settings(settings: Settings, path: Path) -> None:
     """Write settings as YAML, every value included."""
-    path.write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+    temporary = path.with_name(f".tmp-{path.name}")
+    temporary.write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+    temporary.replace(path)
 
 
 def validated_settings(tree: object) -> Settings:

@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -70,6 +71,12 @@ def restore_checkpoint(learner: Learner, path: Path) -> Position:
     for name, value in _under("optimiser.", tensors).items():
         parameter, _, key = name.partition(".")
         states.setdefault(int(parameter), {})[key] = value
+    parameters = [p for group in learner.optimiser.param_groups for p in group["params"]]
+    for parameter_number, state in states.items():
+        for key, value in state.items():
+            if value.ndim:  # in the parameter's memory layout, which fused optimisers rely on
+                like = torch.empty_like(parameters[parameter_number], dtype=value.dtype)
+                state[key] = like.copy_(value)
     learner.optimiser.load_state_dict({**optimiser, "state": states})
     if learner.average is not None:
         for number, value in enumerate(learner.average):

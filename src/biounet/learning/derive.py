@@ -17,6 +17,9 @@ from biounet.config import PRESETS, RECIPES, Settings, merged, validated_setting
 from biounet.errors import InputError
 from biounet.images.dataset import Annotated, DataSet
 
+NARROW_CORE_MINUTES = 16
+"""Below this budget a network of half the usual width gets further."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -106,7 +109,14 @@ def derive_settings(
         raise InputError(f"network {kind!r}", f"one of {', '.join(RECIPES)}", "choose one")
     choices = _from_data(facts)
     if preset == "fast":
-        choices += _for_speed(facts, machine) if kind != "sliding-window" else _dense(facts)
+        budget = said.get("training", {})
+        minutes = budget.get("minutes", PRESETS[preset].training.default_minutes)
+        core_minutes = None if "steps" in budget else minutes * machine.n_cores
+        choices += (
+            _dense(facts)
+            if kind == "sliding-window"
+            else _for_speed(facts, machine.device, core_minutes)
+        )
     tree: dict[str, Any] = PRESETS[preset].model_dump()
     tree = merged(tree, RECIPES[kind])
     if kind != "unet":
@@ -153,7 +163,8 @@ def _from_data(facts: Facts) -> list[Choice]:
     return choices
 
 
-def _for_speed(facts: Facts, machine: Machine) -> list[Choice]:
+def _for_speed(facts: Facts, device: str, core_minutes: float | None) -> list[Choice]:
+    """Network and patch for a budget in minutes times cores; None: it is one in steps."""
     dimensions = len(facts.shapes[0])
     side = int(np.median([min(shape[-2:]) for shape in facts.shapes]))
     choices = []
@@ -169,8 +180,11 @@ def _for_speed(facts: Facts, machine: Machine) -> list[Choice]:
         factors, spacing = _anisotropic_pooling(facts.pixel_size_um, depth)
         choices.append(Choice("network.pooling", factors, spacing))
         choices.append(Choice("network.width", 16, "volumes: eight times less work than 32"))
-    elif machine.device == "cuda":
+    elif device == "cuda":
         choices.append(Choice("network.width", 64, "a GPU has time for the paper's width"))
+    elif core_minutes is not None and core_minutes < NARROW_CORE_MINUTES:
+        why = f"in {core_minutes:.0f} core minutes more steps matter more than more features"
+        choices.append(Choice("network.width", 16, why))
     patch = min(side, 292) if dimensions == 2 else min(side, 60)
     choices.append(
         Choice("training.patch_px", patch, f"images are {side} px, larger patches mean fewer steps")

@@ -218,8 +218,8 @@ def _read(path: Path, build: Callable[[dict[str, Any]], G]) -> G | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
         return build(_with_arrays(json.loads(str(arrays["text"])), arrays))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(

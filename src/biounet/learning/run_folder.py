@@ -56,21 +56,31 @@ class RunFolder:
 
 
 def open_run(path: Path, resume: bool) -> RunFolder:
-    """Make the folder of a new run, or find that of one to resume.
+    """The folder of a new run, not made yet, or that of one to resume.
 
     Raises:
-        InputError: a run is there already and `resume` was not asked, or it cannot be written.
+        InputError: a run is there already and `resume` was not asked.
     """
     run = RunFolder(path)
     if path.exists() and not resume and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path}, which exists", "a new run folder", "add --resume or rename")
+    return run
+
+
+def make_folder(run: RunFolder) -> None:
+    """Make the folder of a new run.
+
+    Raises:
+        InputError: it cannot be made.
+    """
     try:
         run.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be made ({error.strerror})", "a folder to write in", "choose another"
+            f"{run.path} cannot be made ({error.strerror})",
+            "a folder to write in",
+            "choose another",
         ) from None
-    return run
 
 
 def append_record(run: RunFolder, record: Record) -> None:

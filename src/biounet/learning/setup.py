@@ -11,12 +11,12 @@ import torch
 from biounet.config import Settings, merged, read_settings, validated_settings, write_settings
 from biounet.errors import InputError
 from biounet.images.dataset import Annotated, DataSet, read_item
-from biounet.learning.derive import derive_settings, look_at, this_machine
+from biounet.learning.derive import Choice, derive_settings, look_at, this_machine
 from biounet.learning.gallery import write_training_gallery
 from biounet.learning.gallery_views import training_gallery
 from biounet.learning.preparation import Split, prepare, split_items
 from biounet.learning.run import Run, log
-from biounet.learning.run_folder import Record, RunFolder, append_record, read_records
+from biounet.learning.run_folder import Record, RunFolder, make_folder, read_records
 from biounet.model import ModelFile
 from biounet.networks import build_network
 from biounet.prediction.engines import choose_device, choose_precision
@@ -56,7 +56,12 @@ def set_up(
             those the run began with.
     """
     items = [read_item(item) for item in dataset.items]
-    settings = _settings(dataset, items, request, folder, on_record)
+    resumed = folder.settings.exists()
+    choices: tuple[Choice, ...] = ()
+    if resumed:
+        settings = _settings_of_resumed(request, folder)
+    else:
+        settings, choices = _settings(dataset, items, request)
     training = settings.training
     if request.validation is None:
         split = split_items(
@@ -66,6 +71,9 @@ def set_up(
         held_out = tuple(read_item(item) for item in request.validation.items)
         split = Split(tuple(items), held_out, f"{len(held_out)} images of their own")
     data = prepare(split, dataset, settings)
+    run = Run(
+        folder, settings, data, dataset, choose_device(request.device), request.started, on_record
+    )
     started = [r for r in read_records(folder) if r["kind"] == "start"]
     if started and started[0]["data_hash"] != data.data_hash:
         raise InputError(
@@ -73,9 +81,11 @@ def set_up(
             "the same data to resume it",
             "start a new run (--from takes its weights along)",
         )
-    run = Run(
-        folder, settings, data, dataset, choose_device(request.device), request.started, on_record
-    )
+    if not resumed:
+        make_folder(folder)
+        write_settings(settings, folder.settings)
+        for choice in choices:
+            log(run, {"kind": "choice", **asdict(choice)})
     if not started:
         write_training_gallery(training_gallery(split, data, dataset, settings), folder)
         log(run, _start_record(run, split, request))
@@ -104,23 +114,22 @@ def _start_record(run: Run, split: Split, request: Request) -> Record:
     }
 
 
+def _settings_of_resumed(request: Request, folder: RunFolder) -> Settings:
+    """The settings that a run began with; what is asked now must agree."""
+    settings = read_settings(folder.settings)
+    if validated_settings(merged(settings.model_dump(), request.said)) != settings:
+        raise InputError(
+            "settings that differ from those of the run",
+            f"those of {folder.settings}",
+            "resume without them, or start a new run",
+        )
+    return settings
+
+
 def _settings(
-    dataset: DataSet,
-    items: Sequence[Annotated],
-    request: Request,
-    folder: RunFolder,
-    on_record: Callable[[Record], None],
-) -> Settings:
-    """The settings of a new run, derived and written; or those of the run that is resumed."""
-    if folder.settings.exists():
-        settings = read_settings(folder.settings)
-        if validated_settings(merged(settings.model_dump(), request.said)) != settings:
-            raise InputError(
-                "settings that differ from those of the run",
-                f"those of {folder.settings}",
-                "resume without them, or start a new run",
-            )
-        return settings
+    dataset: DataSet, items: Sequence[Annotated], request: Request
+) -> tuple[Settings, tuple[Choice, ...]]:
+    """The settings of a new run, derived from data and machine."""
     device = choose_device(request.device)
     said = request.said
     if request.start_from is not None:
@@ -138,13 +147,7 @@ def _settings(
     chosen: dict[str, Any] = {"precision": choose_precision(settings.training.precision, device)}
     if settings.training.steps is None and settings.training.minutes is None:
         chosen["minutes"] = settings.training.default_minutes
-    settings = validated_settings(merged(settings.model_dump(), {"training": chosen}))
-    write_settings(settings, folder.settings)
-    for choice in choices:
-        record = {"kind": "choice", **asdict(choice)}
-        append_record(folder, record)
-        on_record(record)
-    return settings
+    return validated_settings(merged(settings.model_dump(), {"training": chosen})), choices
 
 
 def initial_network(settings: Settings, start_from: ModelFile | None) -> torch.nn.Module:

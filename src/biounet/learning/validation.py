@@ -1,5 +1,6 @@
 """Scores on held-out images by real prediction, and the labels' settings found on them."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from biounet.images.dataset import Annotated
 from biounet.images.statistics import intensity_statistics
 from biounet.metrics.matching import instance_scores, match_objects
 from biounet.metrics.overlap import confusion, overlap_scores
+from biounet.metrics.warning import MetricWarning
 from biounet.model import Intensity
 from biounet.prediction.engines import Engine
 from biounet.prediction.instances import label_objects
@@ -68,7 +70,9 @@ def score(
             match_objects(label_objects(p, objects), i.labels, _ignored(i), IOU_THRESHOLDS)
             for p, i in zip(probabilities, items, strict=True)
         ]
-        pooled = instance_scores(matchings, IOU_THRESHOLDS).pooled
+        with warnings.catch_warnings():  # a young network that finds nothing is no news
+            warnings.simplefilter("ignore", MetricWarning)
+            pooled = instance_scores(matchings, IOU_THRESHOLDS).pooled
         mean_ap = float(np.mean([s.ap for s in pooled]))
         return Score("AP", mean_ap, {"AP50": pooled[0].ap, "F1_50": pooled[0].f1})
     n_classes = probabilities[0].shape[0]
@@ -79,7 +83,9 @@ def score(
         ],
         axis=0,
     )
-    overlap = overlap_scores(table)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MetricWarning)
+        overlap = overlap_scores(table)
     return Score("IoU", overlap.mean_iou, {"Dice": overlap.mean_dice})
 
 
