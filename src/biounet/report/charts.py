@@ -156,7 +156,7 @@ def _svg(name: str, size: tuple[float, float], draw: Any) -> str:
         )
     text = file.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r' id="[A-Za-z.]+[0-9]*_[0-9]+"', "", text)  # every chart has the same ones
+    text = re.sub(r' id="[A-Za-z0-9.]+_[0-9]+"', "", text)  # every chart has the same ones
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
