@@ -185,7 +185,7 @@ def _for_speed(facts: Facts, device: str, core_minutes: float | None) -> list[Ch
     elif core_minutes is not None and core_minutes < NARROW_CORE_MINUTES:
         why = f"in {core_minutes:.0f} core minutes more steps matter more than more features"
         choices.append(Choice("network.width", 16, why))
-    patch = min(side, 292) if dimensions == 2 else min(side, 60)
+    patch = min(side, 388) if dimensions == 2 else min(side, 60)
     choices.append(
         Choice("training.patch_px", patch, f"images are {side} px, larger patches mean fewer steps")
     )
