@@ -17,9 +17,7 @@ from biounet.prediction.engine_timing import timings_file
 from biounet.prediction.engines import Engine, choose_device
 from biounet.prediction.intensity import intensity_of
 from biounet.prediction.overlap_tile import predict_tile, written_slices
-
-OUTPUT_PX = {2: 516, 3: 60}
-"""Side of the output tile where nothing else is asked."""
+from biounet.prediction.tile_choice import affordable_tile
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def make_predictor(
     network = model.settings.network
     footprint = network.footprint
     if tile is None:
-        input_shape = footprint.input_for((OUTPUT_PX[network.dimensions],) * network.dimensions)
+        input_shape = affordable_tile(network)
     else:
         input_shape = footprint.round_down((tile,) * network.dimensions)
     turns = n_rotations(average)
