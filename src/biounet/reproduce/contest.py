@@ -58,7 +58,7 @@ class Contestant:
 
 NETWORKS = (
     Contestant("unet", "U-Net", {"kind": "unet"}),
-    Contestant("sliding-window", "sliding window (N4 of IDSIA)", {"kind": "sliding-window"}),
+    Contestant("sliding-window", "sliding window N4", {"kind": "sliding-window"}),
     Contestant("fcn", "FCN", {"kind": "fcn"}),
 )
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from biounet.images.dataset import Annotated
-from biounet.learning.gallery_views import grey_picture
+from biounet.learning.views import grey_picture
 from biounet.report.charts import Curve, curves_svg
 from biounet.report.page import (
     Block,
@@ -25,6 +25,9 @@ from biounet.report.pictures import enlarged, outlined, photo_uri, segmentation_
 from biounet.reproduce.contest import NETWORKS, NetworkResult, read_prediction
 from biounet.reproduce.tables import ComparisonTable, in_order
 from biounet.reproduce.tasks import Division, Task
+
+SHOWN = {"seg": "SEG", "ap50": "AP50", "dice": "Dice"}
+"""The score of an image that its caption tells."""
 
 N_SHOWN, LARGEST_SHOWN_PX, PANEL_PX = 3, 512, 480
 
@@ -48,7 +51,7 @@ def reproduction_page(
                 Table(
                     table.head,
                     table.lines,
-                    n_text=2 if table.is_ranked else 1,
+                    n_text=table.n_text,
                     caption=table.caption,
                 ),
                 *(Text(fact) for fact in facts),
@@ -75,7 +78,8 @@ def reproduction_page(
     return Page(
         kicker="Reproduction",
         title=task.title,
-        subtitle=f"Trained on {division.trained_on}; scored on {division.measured_on}.",
+        subtitle=f"{task.source[0].upper()}{task.source[1:]}: trained on {division.trained_on}, scored on "
+        f"{division.measured_on}.",
         numbers=_numbers(task, results),
         sections=tuple(sections),
         command=command,
@@ -88,7 +92,7 @@ def _numbers(task: Task, results: Sequence[NetworkResult]) -> tuple[Number, ...]
     return tuple(
         Number(
             f"{result.scores[first.key]:.{first.digits}f}",
-            f"{result.title}: {first.column}",
+            f"{result.title}: {SHOWN.get(first.key, first.column)}",
             f"{best}; {result.seconds_per_image:.2g} s an image",
         )
         for result in in_order(task, results)[: len(NETWORKS)]
@@ -101,6 +105,8 @@ def _pictures_section(
     """The first, the middle and the last scored image: not chosen by how they look."""
     shown = sorted({round(k) for k in np.linspace(0, len(scored) - 1, N_SHOWN)})
     drawn_as = "instances" if task.many_colours else "mask"
+    names = {network.name for network in NETWORKS}
+    main = [result for result in results if result.name in names]
     blocks: list[Block] = []
     for image in (scored[k] for k in shown):
         box = _middle(image.labels.shape)
@@ -114,7 +120,7 @@ def _pictures_section(
             )
         ]
         maps = []
-        for result in results:
+        for result in main:
             predicted = read_prediction(out / result.name, image.name)[box]
             panels.append(
                 Picture(
@@ -154,7 +160,7 @@ def _pictures_section(
 def _caption(result: NetworkResult, name: str) -> str:
     """The network, and its scores on this image where there are such."""
     own = result.images.get(name, {})
-    scores = ", ".join(f"{k} {v:.3f}" for k, v in own.items() if isinstance(v, float))
+    scores = ", ".join(f"{SHOWN[k]} {v:.2f}" for k, v in own.items() if k in SHOWN)
     return f"{result.title}: {scores}" if scores else result.title
 
 

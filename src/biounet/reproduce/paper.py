@@ -46,7 +46,7 @@ TABLE_1 = PaperTable(
         PaperRow("4.", "DIVE", ("0.000430", "0.0545", "0.0582")),
         PaperRow("10.", "IDSIA-SCI", ("0.000653", "0.0189", "0.1027")),
     ),
-    "the challenge's server: its 30 test slices, whose labels are secret",
+    "the challenge's server, secret labels of its 30 test slices",
 )
 
 TABLE_2 = PaperTable(
@@ -60,5 +60,5 @@ TABLE_2 = PaperTable(
         PaperRow("", "second-best 2015", ("0.83", "0.46")),
         PaperRow("", "u-net (2015)", ("0.9203", "0.7756")),
     ),
-    "the challenge's server: its test sequences, whose labels are secret",
+    "the challenge's server, secret labels of its test sequences",
 )

@@ -52,15 +52,20 @@ class ComparisonTable:
         return any(row.rank for row in self.rows)
 
     @property
+    def n_text(self) -> int:
+        """How many columns come before the numbers."""
+        return 3 if self.is_ranked else 2
+
+    @property
     def head(self) -> tuple[str, ...]:
         """Every column."""
         return (
             *(("Rank",) if self.is_ranked else ()),
             self.name_column,
+            "Measured on",
             *self.columns,
             "Training, min",
             "Time per image",
-            "Measured on",
         )
 
     @property
@@ -70,10 +75,10 @@ class ComparisonTable:
             (
                 *((row.rank,) if self.is_ranked else ()),
                 row.name,
+                row.measured_on,
                 *row.values,
                 row.minutes,
                 row.time_per_image,
-                row.measured_on,
             )
             for row in self.rows
         )
@@ -106,11 +111,11 @@ def comparison_table(
             Row(
                 "here",
                 "",
-                f"{result.title}, this run",
+                f"{result.title} (this run)",
                 tuple(shown.get(column, "-") for column in columns),
                 f"{result.training_minutes:.1f}",
                 f"{result.seconds_per_image:.3g} s",
-                f"{task.source}: {division.measured_on}",
+                f"{division.measured_on} of {task.source}",
             )
         )
     caption = f"{task.title}." if paper is None else f"{paper.title}; below, this run."
@@ -128,8 +133,7 @@ def in_order(task: Task, results: Sequence[NetworkResult]) -> list[NetworkResult
 
 def markdown_of(table: ComparisonTable, facts: Sequence[str]) -> str:
     """The table and what is to be known about it, as Markdown."""
-    n_text = 2 if table.is_ranked else 1
-    rule = [*["---"] * n_text, *["---:"] * (len(table.columns) + 2), "---"]
+    rule = ["---"] * table.n_text + ["---:"] * (len(table.columns) + 2)
     lines = [[cell.replace("*", "\\*") for cell in line] for line in table.lines]
     rows = ["| " + " | ".join(cells) + " |" for cells in ([*table.head], rule, *lines)]
     return "\n\n".join([f"**{table.caption}**", "\n".join(rows), table.note, *facts]) + "\n"

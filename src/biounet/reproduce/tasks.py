@@ -6,7 +6,7 @@ random: a task trains on one block or sequence, and is scored on another.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -78,7 +78,7 @@ def divide_blocks(items: Items, n_training: int, what: str) -> Division:
         training,
         scored,
         f"{what} {_span(training)}",
-        f"{what} {_span(scored)}, held out as one block; training used {_span(training)}",
+        f"{what} {_span(scored)}",
     )
 
 
@@ -137,7 +137,7 @@ def divide_dic_hela(items: Items) -> Division:
         training,
         scored,
         f"gold frames {names[0]} of sequence 01",
-        f"gold frames {names[1]} of sequence 01, partly annotated; training used {names[0]}",
+        f"gold frames {names[1]} (partly annotated) of sequence 01",
     )
 
 
@@ -157,8 +157,7 @@ def divide_nuclei(items: Items) -> Division:
         tuple(item for k, item in enumerate(items) if k in chosen),
         scored,
         f"{N_TRAINING_NUCLEI} of {len(items)} images, drawn with seed {NUCLEI_SEED}",
-        f"the other {len(scored)} of {len(items)} images; training used "
-        f"{N_TRAINING_NUCLEI} drawn at random with seed {NUCLEI_SEED}",
+        f"the other {len(scored)} of {len(items)} images",
     )
 
 
@@ -169,13 +168,8 @@ def divide_lungs(items: Items) -> Division:
     while 0 < cut < len(items) and patients[cut] is not None and patients[cut] == patients[cut - 1]:
         cut += 1
     division = divide_blocks(items, cut, "slices")
-    known = "other patients" if patients[0] is not None else "patients are not known"
-    return Division(
-        division.training,
-        division.scored,
-        division.trained_on,
-        f"{division.measured_on}; {known}",
-    )
+    known = "other patients" if patients[0] is not None else "patients not known"
+    return replace(division, measured_on=f"{division.measured_on}, {known},")
 
 
 def patient_of(name: str) -> str | None:
@@ -198,7 +192,7 @@ TASKS: dict[TaskName, Task] = {
         Task(
             "isbi2012",
             "Neuronal membranes in electron microscopy (ISBI 2012)",
-            "public training stack of ISBI 2012",
+            "the public training stack",
             "mask",
             "isbi2012",
             divide_isbi2012,
@@ -208,7 +202,7 @@ TASKS: dict[TaskName, Task] = {
         Task(
             "dic-hela",
             "HeLa cells in differential interference contrast (DIC-C2DH-HeLa)",
-            "public training set DIC-C2DH-HeLa",
+            "the public training set DIC-C2DH-HeLa",
             "instances",
             "seg",
             divide_dic_hela,
@@ -218,7 +212,7 @@ TASKS: dict[TaskName, Task] = {
         Task(
             "phc-u373",
             "U373 cells in phase contrast (PhC-C2DH-U373)",
-            "public training set PhC-C2DH-U373",
+            "the public training set PhC-C2DH-U373",
             "instances",
             "seg",
             divide_sequences,
@@ -229,7 +223,7 @@ TASKS: dict[TaskName, Task] = {
         Task(
             "usiigaci",
             "Cells in phase contrast (Usiigaci)",
-            "Usiigaci, another data set than the paper's",
+            "Usiigaci (not the paper's data)",
             "instances",
             "seg",
             divide_halves,
@@ -240,7 +234,7 @@ TASKS: dict[TaskName, Task] = {
         Task(
             "nuclei",
             "Nuclei in fluorescence (BBBC038, 2018 Data Science Bowl)",
-            "BBBC038, fluorescence",
+            "BBBC038 (fluorescence)",
             "instances",
             "matching",
             divide_nuclei,
@@ -254,14 +248,14 @@ TASKS: dict[TaskName, Task] = {
         Task(
             "lungs",
             "Lungs in computed tomography",
-            "the data set given",
+            "the data given",
             "mask",
             "overlap",
             divide_lungs,
             (
                 Measure("dice", "Dice"),
                 Measure("iou", "IoU"),
-                Measure("area_error", "Area error, share of the true area", 4, "smallest"),
+                Measure("area_error", "Area error", 4, "smallest"),
             ),
             many_colours=False,
         ),
