@@ -128,10 +128,9 @@ def undisturbed(processes, model_path, inputs, out):
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("n_kills", [6, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_kills", [4, pytest.param(60, marks=pytest.mark.slow)])
 def test_killed_at_random_moments(processes, model_path, inputs, tmp_path, n_kills):
     rng = np.random.default_rng(n_kills)
-    undisturbed(processes, model_path, inputs, tmp_path / "warm")
     seconds = undisturbed(processes, model_path, inputs, tmp_path / "whole")
     expected = contents(tmp_path / "whole")
     assert expected["a_labels.tif"].max() > 30
@@ -149,7 +148,7 @@ def test_a_full_disk_and_space_again(processes, model_path, inputs, tmp_path):
     undisturbed(processes, model_path, image, tmp_path / "whole")
     expected = contents(tmp_path / "whole")
     out = tmp_path / "full"
-    for limit in (100, 2_000, 3_500, 10_000, 30_000, 60_000):
+    for limit in (100, 2_000, 10_000, 60_000):
         process = start(processes, model_path, image, out, limit)
         process.join()
         assert process.exitcode == 1

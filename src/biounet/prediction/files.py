@@ -37,7 +37,7 @@ from biounet.prediction.tasks import (
     refuse_strangers,
     sequences_of,
 )
-from biounet.prediction.workers import Crew, open_crew
+from biounet.prediction.workers import Crew, kept_threads, open_crew
 
 Failures = dict[Path, str]
 
@@ -71,7 +71,7 @@ def predict_files(
     if read_recipe(out) is None:
         refuse_strangers(tasks)
     sequences = sequences_of(tasks)
-    with open_crew(options) as crew:
+    with kept_threads(), open_crew(options) as crew:
         recipe = settle_recipe(model_path, out, options, crew.threads)
         ready_predictor(model_path, recipe)  # a model that cannot be used is told before all else
         finished = {

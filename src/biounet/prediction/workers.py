@@ -14,6 +14,8 @@ from concurrent.futures import (
 )
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
+from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -26,6 +28,12 @@ Result = TypeVar("Result")
 
 N_IN_FLIGHT = 3
 """Tasks at once in one process: one reads, one computes, one writes."""
+
+CONNECT_S = 10
+"""How long a scheduler may take to answer."""
+
+FIRST_WORKER_S = 600
+"""How long to wait for the first worker: a cluster's queue may keep it."""
 
 MOST_RESTARTS = 3
 """How often workers may die with nothing done in between before that is an error."""
@@ -48,11 +56,13 @@ class Crew:
         threads: that one worker computes with.
         start: makes the executor; again when its processes have died.
         n_in_flight: how many tasks are handed out at once.
+        lost: the errors of a task whose worker died.
     """
 
     threads: int
     start: Callable[[], Executor]
     n_in_flight: Callable[[], int]
+    lost: tuple[type[BaseException], ...] = (BrokenExecutor,)
     _executor: Executor | None = field(default=None, init=False)
 
     def run(
@@ -88,7 +98,7 @@ class Crew:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     item = running.pop(future)
                     error = CancelledError() if future.cancelled() else future.exception()
-                    if isinstance(error, BrokenExecutor):
+                    if isinstance(error, self.lost):
                         again.append(item)
                         lost = True
                     elif isinstance(error, CancelledError):
@@ -131,6 +141,16 @@ class Crew:
 
 
 @contextmanager
+def kept_threads() -> Iterator[None]:
+    """Give PyTorch back its number of threads in the end."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def open_crew(options: PredictOptions) -> Iterator[Crew]:
     """The workers that were asked for.
 
@@ -149,7 +169,7 @@ def open_crew(options: PredictOptions) -> Iterator[Crew]:
             torch.get_num_threads(), lambda: ThreadPoolExecutor(N_IN_FLIGHT), lambda: N_IN_FLIGHT
         )
     else:
-        context = multiprocessing.get_context("spawn")
+        context = _process_context()
         crew = Crew(
             max(1, torch.get_num_threads() // n),
             lambda: ProcessPoolExecutor(n, context),
@@ -161,16 +181,25 @@ def open_crew(options: PredictOptions) -> Iterator[Crew]:
         crew.close()
 
 
+def _process_context() -> BaseContext:
+    """Processes that share nothing with this one's threads, and start fast where they can."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["biounet.prediction.files"])
+    return context
+
+
 @contextmanager
 def _dask_crew(address: str) -> Iterator[Crew]:
     try:
-        from distributed import Client
+        distributed: Any = import_module("distributed")
     except ImportError:
         raise InputError(
             "no dask.distributed", "it, for --scheduler", "pip install 'biounet[cluster]'"
         ) from None
     try:
-        client: Any = Client(address, timeout=10, set_as_default=False)
+        client: Any = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"no scheduler at {address} ({error})",
@@ -179,13 +208,21 @@ def _dask_crew(address: str) -> Iterator[Crew]:
         ) from None
 
     def n_threads() -> list[int]:
-        return list(client.nthreads().values())
+        """Of each worker, as the scheduler told last; asks nobody."""
+        return [w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values()]
 
     try:
+        try:
+            client.wait_for_workers(1, timeout=FIRST_WORKER_S)
+        except TimeoutError:
+            raise InputError(
+                f"a scheduler without workers at {address}", "one at least", "start some"
+            ) from None
         yield Crew(
-            min(n_threads(), default=torch.get_num_threads()),
+            min(n_threads()),
             lambda: client.get_executor(pure=False, retries=2),
             lambda: max(4, 2 * sum(n_threads())),
+            (BrokenExecutor, distributed.KilledWorker),
         )
     finally:
         client.close()

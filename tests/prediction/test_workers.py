@@ -1,0 +1,187 @@
+"""Several processes, and a real Dask scheduler with real workers; some of them die."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import psutil
+import pytest
+
+from biounet.errors import InputError, OutputError
+from biounet.images.reading import read_image
+from biounet.images.writing import write_image
+from biounet.prediction.files import predict_files
+from biounet.prediction.options import PredictOptions, parse_save
+from biounet.prediction.workers import open_crew
+
+pytest.importorskip("distributed")
+
+OPTIONS = PredictOptions(
+    save=parse_save("labels,probabilities"),
+    engine="torch",
+    precision="float32",
+    tile=76,
+    memory_bytes=80 * 80 * 24,
+    block_px=32,
+)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory, blobs):
+    folder = tmp_path_factory.mktemp("in")
+    write_image(folder / "a.tif", blobs(0, 300, 300), "YX")
+    for k in range(3):
+        write_image(folder / f"s{k}.tif", blobs(k, 60, 60), "YX")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, model_path, inputs):
+    """The results of one process."""
+    out = tmp_path_factory.mktemp("alone") / "out"
+    assert not predict_files(model_path, [inputs], out, OPTIONS).failed
+    return out
+
+
+def assert_same(a, b):
+    images = sorted(path.name for path in a.glob("*.tif"))
+    assert len(images) == 8
+    for name in images:
+        one, other = (np.asarray(read_image(folder / name).data) for folder in (a, b))
+        if "labels" in name:
+            np.testing.assert_array_equal(one, other)
+        else:
+            np.testing.assert_allclose(one, other, atol=2e-5)
+
+
+class KillOnce:
+    """Kills a worker when a part of the large image is done."""
+
+    def __init__(self, find):
+        self.find, self.killed = find, None
+
+    def __call__(self, done, *_):
+        if self.killed is None and done > 3.2:
+            self.killed = self.find()
+            os.kill(self.killed, signal.SIGKILL)
+
+
+def a_pool_process():
+    children = psutil.Process().children(recursive=True)
+    return max(c.pid for c in children if "forkserver" in " ".join(c.cmdline()))
+
+
+def test_processes_and_one_that_dies(tmp_path, model_path, inputs, alone):
+    kill = KillOnce(a_pool_process)
+    options = replace(OPTIONS, workers=2)
+    assert not predict_files(model_path, [inputs], tmp_path / "out", options, kill).failed
+    assert kill.killed is not None
+    assert_same(alone, tmp_path / "out")
+
+
+def test_processes_that_always_die():
+    with (
+        open_crew(replace(OPTIONS, workers=2)) as crew,
+        pytest.raises(InputError, match="workers that die again and again"),
+    ):
+        list(crew.run(os._exit, [1, 1, 1]))
+
+
+def test_no_workers():
+    with pytest.raises(InputError, match="0 workers"), open_crew(replace(OPTIONS, workers=0)):
+        pass
+
+
+def fail(k):
+    if k == 2:
+        raise OutputError("a", "b", "c")
+    return k * k
+
+
+def test_a_crew_does_every_task_and_tells_errors():
+    with open_crew(OPTIONS) as crew:
+        finished = {f.item: (f.result, f.error) for f in crew.run(fail, range(20))}
+    assert len(finished) == 20
+    assert isinstance(finished[2][1], OutputError)
+    assert all(finished[k] == (k * k, None) for k in range(20) if k != 2)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A scheduler and workers that can be started and killed."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    processes = []
+
+    def start(*command):
+        log = (tmp_path / f"log-{len(processes)}.txt").open("w")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dask", *command],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            cwd=tmp_path,
+        )
+        log.close()
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def start_cluster(cluster, n_workers):
+    address = f"tcp://127.0.0.1:{free_port()}"
+    scheduler = cluster(
+        "scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--no-dashboard"
+    )
+    workers = [
+        cluster("worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard")
+        for _ in range(n_workers)
+    ]
+    return address, scheduler, workers
+
+
+def test_a_cluster_and_a_worker_that_dies(tmp_path, model_path, inputs, alone, cluster):
+    address, _, workers = start_cluster(cluster, 2)
+    kill = KillOnce(lambda: workers[0].pid)
+    options = replace(OPTIONS, scheduler=address)
+    outcome = predict_files(model_path, [inputs], tmp_path / "out", options, kill)
+    assert not outcome.failed
+    assert kill.killed is not None
+    assert_same(alone, tmp_path / "out")
+
+
+def test_a_scheduler_that_goes_away(tmp_path, model_path, inputs, alone, cluster):
+    address, scheduler, _ = start_cluster(cluster, 1)
+    kill = KillOnce(lambda: scheduler.pid)
+    options = replace(OPTIONS, scheduler=address)
+    started = time.monotonic()
+    try:
+        failed = predict_files(model_path, [inputs], tmp_path / "out", options, kill).failed
+        message = failed[0][1]
+    except InputError as error:
+        message = str(error)
+    assert "a scheduler that has gone away" in message
+    assert time.monotonic() - started < 60
+    assert not predict_files(model_path, [inputs], tmp_path / "out", OPTIONS).failed
+    assert_same(alone, tmp_path / "out")
+
+
+def test_no_scheduler_there(tmp_path, model_path, inputs, monkeypatch):
+    monkeypatch.setattr("biounet.prediction.workers.CONNECT_S", 1)
+    options = replace(OPTIONS, scheduler=f"tcp://127.0.0.1:{free_port()}")
+    with pytest.raises(InputError, match="no scheduler at tcp"):
+        predict_files(model_path, [inputs], tmp_path / "out", options)
