@@ -20,6 +20,9 @@ from biounet.model import ModelFile, read_model, write_model
 VALIDATION_TILE_PX = {2: 516, 3: 60}
 """Output tiles of validation; the result does not depend on it."""
 
+REPORT_S = 4.0
+"""Seconds of the budget kept for the files at its end and for the report."""
+
 
 def validate(run: Run, learner: Learner, step: int) -> Score:
     """Score the present weights on the validation images."""
@@ -70,7 +73,7 @@ def _tuned(run: Run, best: ModelFile) -> ModelFile:
     items, labels_are = run.data.validation, run.dataset.labels_are
 
     def out_of_time() -> bool:
-        return run.total_s is not None and time.monotonic() - run.started > run.total_s - 1
+        return run.total_s is not None and time.monotonic() - run.started > run.total_s - REPORT_S
 
     objects = tune_objects(probabilities, items, labels_are, run.settings.objects, out_of_time)
     reached = score(probabilities, items, labels_are, objects)
