@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,10 +142,9 @@ def set_rest(annotation: Annotation, is_background: bool, version: int) -> int:
     return new_version
 
 
-def is_trainable(labels: NDArray[np.uint16]) -> tuple[bool, bool]:
+def is_trainable(labels: NDArray[Any]) -> tuple[bool, bool]:
     """Whether there is a cell, and whether there is background."""
-    values = np.bincount(labels.ravel(), minlength=NOT_ANNOTATED + 1)
-    return bool(values[1 : LAST_ID + 1].any()), bool(values[0])
+    return bool(((labels > 0) & (labels <= LAST_ID)).any()), bool((labels == 0).any())
 
 
 def _change(annotation: Annotation, version: int, change: Callable[[], Callable[[], None]]) -> int:

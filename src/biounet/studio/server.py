@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import tempfile
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,7 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any
+from urllib.parse import quote
 
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -21,6 +24,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from biounet.errors import InputError
+from biounet.images.dataset import Source, read_raw_labels
 from biounet.images.reading import image_stem
 from biounet.images.writing import write_image
 from biounet.studio.annotation import (
@@ -114,6 +118,12 @@ class Studio:
                 )
             return self._annotations[name]
 
+    def _labels(self, name: str, path: Path) -> NDArray[Any]:
+        """The labels of an image that need not be open."""
+        if name in self._annotations:
+            return self._annotations[name].labels
+        return read_raw_labels(Source(path.name, path), "YX", NOT_ANNOTATED)
+
     def marked(self) -> Marked:
         """The annotated images.
 
@@ -125,7 +135,7 @@ class Studio:
             path = labels_path(self.folder, name)
             if not path.exists():
                 continue
-            has_cell, has_background = is_trainable(self.annotation(name).labels)
+            has_cell, has_background = is_trainable(self._labels(name, path))
             if has_cell or has_background:
                 images.append(image_path(self.folder, name))
                 labels.append(path)
@@ -348,13 +358,13 @@ def _segmentation(studio: Studio, name: str) -> Response:
     prediction = studio.trainer.predictions.get(name)
     if prediction is None or prediction.labels.shape != image.shape:
         raise InputError(f"no segmentation of all of {name}", "one", "press Segment first")
-    stem = image_stem(Path(name))
-    folder = studio.folder.runs / "segmentations"
-    path = folder / f"{stem}_labels.tif"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_image(path, prediction.labels, "YX", image.pixel_size_um, compression="zlib")
-    return FileResponse(path, filename=path.name)
+    file_name = f"{image_stem(Path(name))}_labels.tif"
+    with tempfile.TemporaryDirectory(prefix="biounet-") as folder:
+        path = Path(folder) / file_name
+        write_image(path, prediction.labels, "YX", image.pixel_size_um, compression="zlib")
+        return _download(path.read_bytes(), file_name, "image/tiff")
 
 
 def _download(content: bytes, name: str, kind: str) -> Response:
-    return Response(content, 200, {"Content-Disposition": f'attachment; filename="{name}"'}, kind)
+    disposition = f"attachment; filename*=utf-8''{quote(name)}"
+    return Response(content, 200, {"Content-Disposition": disposition}, kind)

@@ -48,9 +48,10 @@ FIRST_PREVIEW_PX, LEAST_PREVIEW_PX = 512.0**2, 256.0**2
 
 N_KEPT_LOSSES = 2000
 
-CPU_WIDTH, CPU_PATCH_PX = 16, 212
+CPU_WIDTH, CPU_PATCH_PX, CPU_LEARNING_RATE = 16, 212, 5e-3
 """A person waits for the first outlines, and on a CPU the preset's width and patches make so few
-steps a minute that there are none: here a step costs about an eighth."""
+steps a minute that there are none: here a step costs about an eighth and goes further. (300 steps
+on 23 painted cells of a simulated image, AP50 over all 231: 0.10 at the preset's rate, 0.44.)"""
 
 logger = logging.getLogger(__name__)
 
@@ -292,6 +293,7 @@ def settings_for(dataset: DataSet, minutes: float, is_first: bool) -> dict[str, 
     if choose_device("auto").type != "cpu":
         return {"training": training}
     training["patch_px"] = min(CPU_PATCH_PX, *(min(item.shape) for item in dataset.items))
+    training["learning_rate"] = CPU_LEARNING_RATE
     return {"training": training, **({"network": {"width": CPU_WIDTH}} if is_first else {})}
 
 

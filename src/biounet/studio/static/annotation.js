@@ -29,6 +29,7 @@ export class Annotation {
     this.undone = [];
     this.done = [];
     this.pending = [];
+    this.nSent = 0;
     this.saving = null;
     this.snapshot = null;
     this.closed = false;
@@ -186,7 +187,8 @@ export class Annotation {
   }
 
   send(patches) {
-    this.pending.push(...patches);
+    this.nSent++;
+    for (const patch of patches) this.pending.push({ ...patch, stroke: this.nSent });
     this.flush();
   }
 
@@ -233,13 +235,13 @@ export class Annotation {
 
   async reload() {
     if (this.snapshot) this.commit();
-    const own = this.pending.length;
+    const own = this.pending.length > 0;
     await this.load();
     this.told({ kind: "outdated", own });
   }
 
   tell() {
-    const waiting = this.pending.length;
+    const waiting = new Set(this.pending.map((patch) => patch.stroke)).size;
     this.told({ kind: this.problem ? "failed" : waiting ? "saving" : "saved", waiting, problem: this.problem });
   }
 

@@ -280,8 +280,9 @@ function save(path, parameters) {
       throw new Error(`Found ${found}; wanted ${wanted}; ${remedy}.`);
     }
     const link = document.createElement("a");
-    const named = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "");
-    link.download = named?.[1] ?? path.split("/").at(-1);
+    const disposition = response.headers.get("Content-Disposition") ?? "";
+    const named = /filename\*=utf-8''([^;]+)|filename="([^"]+)"/i.exec(disposition);
+    link.download = named ? decodeURIComponent(named[1] ?? named[2]) : path.split("/").at(-1);
     link.href = URL.createObjectURL(await response.blob());
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);

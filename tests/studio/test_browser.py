@@ -1,0 +1,315 @@
+"""The whole story in a real browser: paint, train, look, correct, reload, export."""
+
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+import biounet
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip)")
+CHROMIUM = Path("/usr/bin/chromium")
+
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM.exists(), reason=f"needs {CHROMIUM} (apt-get install chromium)"
+)
+
+SIDE = 192
+CENTRES = [(40, 40), (40, 110), (95, 70), (90, 140), (150, 40), (150, 110), (150, 160)]
+RADIUS = 15
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Bright discs on a dark ground, 16 bit."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:SIDE, :SIDE]
+    for name in ("one.tif", "two.tif"):
+        image = rng.normal(500, 40, (SIDE, SIDE))
+        for cy, cx in CENTRES:
+            image[(y - cy) ** 2 + (x - cx) ** 2 < RADIUS**2] += 900
+        tifffile.imwrite(tmp_path / name, image.astype(np.uint16))
+    return tmp_path
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[str]:
+    """`biounet studio FOLDER` in a process of its own, ended by Ctrl-C; its address."""
+    code = (
+        "import sys, pathlib; from biounet.studio import run_studio;"
+        "run_studio(pathlib.Path(sys.argv[1]), 0, False)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "2"},
+    )
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().split(": ", 1)[1].strip()
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert errors == ""
+
+
+class Person:
+    """Someone at the page, in coordinates of the image."""
+
+    def __init__(self, browser: Any, address: str, **options: Any) -> None:
+        self.context = browser.new_context(viewport={"width": 1200, "height": 820}, **options)
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self._heard)
+        self.page.goto(address)
+        self.page.wait_for_selector("#images button[aria-current]")
+
+    def _heard(self, message: Any) -> None:
+        if message.type in ("error", "warning") and "Failed to load" not in message.text:
+            self.complaints.append(message.text)
+
+    def at(self, y: float, x: float) -> tuple[float, float]:
+        box = self.page.locator("#canvas").bounding_box()
+        scale = min(box["width"], box["height"]) / SIDE * 0.96
+        left = box["x"] + (box["width"] - SIDE * scale) / 2
+        top = box["y"] + (box["height"] - SIDE * scale) / 2
+        return left + x * scale, top + y * scale
+
+    def stroke(self, *points: tuple[float, float]) -> None:
+        mouse = self.page.mouse
+        mouse.move(*self.at(*points[0]))
+        mouse.down()
+        for point in points[1:]:
+            mouse.move(*self.at(*point), steps=2)
+        mouse.up()
+
+    def outline(self, centre: tuple[int, int], radius: float = RADIUS - 1) -> None:
+        turns = [k * math.tau / 24 for k in range(26)]
+        y, x = centre
+        self.stroke(*((y + radius * math.sin(t), x + radius * math.cos(t)) for t in turns))
+
+    def brush(self, radius: int) -> None:
+        self.page.locator("#radius").fill(str(radius))
+
+    def key(self, key: str) -> None:
+        self.page.keyboard.press(key)
+
+    def sees(self, selector: str, text: str, within_s: float = 15) -> None:
+        sync_api.expect(self.page.locator(selector)).to_have_text(
+            re.compile(text), timeout=1000 * within_s
+        )
+
+    def saves(self, button: str) -> Path:
+        with self.page.expect_download() as download:
+            self.page.click(button)
+        return Path(download.value.path())
+
+
+def labels_of(folder: Path, name: str = "one") -> Any:
+    return tifffile.imread(folder / "labels" / f"{name}_labels.tif")
+
+
+def test_the_whole_story(browser: Any, folder: Path, tmp_path: Path) -> None:
+    with running(folder) as address:
+        person = Person(browser, address)
+        person.brush(2)
+        person.outline(CENTRES[0])
+        person.outline(CENTRES[3])
+        person.sees("#counts", "^2 cells, 0 % background; the rest is not annotated")
+        person.sees("#saved", "All strokes saved")
+        labels = labels_of(folder)
+        assert labels[CENTRES[0]] == 1  # the outline was filled
+        assert labels[CENTRES[3]] == 2
+        area = math.pi * RADIUS**2
+        assert all(0.8 * area < (labels == k).sum() < 1.25 * area for k in (1, 2))
+
+        person.page.click("#train")
+        person.sees("#problem", "cells but no background")
+
+        person.key("g")
+        person.brush(5)
+        person.stroke((68, 20), (68, 45), (60, 45))
+        person.stroke((10, 70), (125, 10))
+        person.stroke((60, 165), (15, 165), (15, 80))
+        person.stroke((120, 150), (122, 120), (112, 95))
+        person.sees("#saved", "All strokes saved")
+        painted = labels_of(folder)
+        person.key("Control+z")
+        person.sees("#saved", "All strokes saved")
+        assert (labels_of(folder) == 0).sum() < (painted == 0).sum()
+        person.key("Control+Shift+Z")
+        person.sees("#saved", "All strokes saved")
+        person.sees("#counts", "2 cells, [0-9]+ % background")
+        assert np.array_equal(labels_of(folder), painted)
+
+        person.page.select_option("#minutes", "3")
+        person.page.click("#train")
+        person.sees("#train", "Stop")
+        person.sees("#loss-now", "at step [0-9]+", 40)
+        person.sees("#prediction-note", r"^([6-9]|\d\d+) cells after \d+ steps", 100)
+        person.page.click("#train")
+        person.sees("#status", "Model 001 is ready", 30)
+
+        person.page.click("#accept-all")
+        person.sees("#toast", "cells? accepted")
+        person.sees("#saved", "All strokes saved")
+        accepted = labels_of(folder)
+        assert (accepted[painted != 65535] == painted[painted != 65535]).all()
+        found = [accepted[c] for c in CENTRES]
+        n_found = sum(value not in (0, 65535) for value in found)
+        assert n_found >= 5
+        person.key("e")
+        person.brush(4)
+        person.stroke((40, 20), (40, 60))
+        person.key("v")
+        person.page.mouse.click(*person.at(*CENTRES[3]))
+        person.key("Delete")
+        person.sees("#saved", "All strokes saved")
+        corrected = labels_of(folder)
+        assert corrected[CENTRES[0]] == 65535
+        assert not (corrected == 2).any()
+
+        n_cells = len(set(np.unique(corrected)) - {0, 65535})
+        person.sees("#counts", f"^{n_cells} cells,")
+        words = person.page.inner_text("#counts")
+        person.page.reload()
+        person.sees("#counts", re.escape(words))
+        person.sees("#train", "Train on")
+        assert person.complaints == []
+
+    with running(folder) as address:  # the studio was stopped and started again
+        person = Person(browser, address)
+        person.sees("#counts", re.escape(words))
+        assert np.array_equal(labels_of(folder), corrected)
+        person.page.click("#rest")
+        person.sees("#counts", r"background$")
+        person.sees("#status", "Model 001 is ready")
+        person.page.click("#segment")
+        person.sees("#prediction-note", r"cells? after \d+ steps\.$", 30)
+        segmentation = tifffile.imread(person.saves("#export-segmentation"))
+        packed = zipfile.ZipFile(person.saves("#export-labels"))
+        assert sorted(packed.namelist()) == ["labels/biounet.json", "labels/one_labels.tif"]
+        model_file = tmp_path / "model.safetensors"
+        model_file.write_bytes(person.saves("#export-model").read_bytes())
+        person.page.select_option("#minutes", "0.5")
+        person.key("Escape")
+        person.page.click("#train")  # trains on
+        person.sees("#status", "Training, step", 30)
+        person.page.click("#train")
+        person.sees("#status", "Model 002 is ready", 30)
+        assert person.complaints == []
+    model = biounet.load(model_file)
+    assert (
+        model.file.settings.network.width
+        == biounet.load(folder / "runs/002").file.settings.network.width
+    )
+    again = model.segment(folder / "one.tif")
+    assert ((again > 0) == (segmentation > 0)).mean() > 0.99
+    assert set(np.unique(labels_of(folder))) == {0, *np.unique(corrected)} - {65535}
+
+
+def test_two_tabs_at_once(browser: Any, folder: Path) -> None:
+    with running(folder) as address:
+        first, second = Person(browser, address), Person(browser, address)
+        first.outline(CENTRES[0])
+        second.sees("#toast", "changed in another tab. It was loaded again")
+        second.sees("#counts", "^1 cell,")
+        # both paint at the same moment: the server hears one of them first
+        second.page.route("**/api/events", lambda route: route.abort())
+        second.page.reload()
+        second.sees("#counts", "^1 cell,")
+        first.outline(CENTRES[1])
+        first.sees("#saved", "All strokes saved")
+        second.outline(CENTRES[2])
+        second.sees("#toast", "your latest strokes on top")
+        second.sees("#counts", "^3 cells,")
+        first.sees("#counts", "^3 cells,")
+        second.sees("#saved", "All strokes saved")
+        labels = labels_of(folder)
+        assert [labels[c] for c in CENTRES[:3]] == [1, 2, 3]
+
+
+def test_nothing_painted_is_lost_when_the_folder_disappears(browser: Any, folder: Path) -> None:
+    with running(folder) as address:
+        person = Person(browser, address)
+        person.outline(CENTRES[0])
+        person.sees("#saved", "All strokes saved")
+        gone = folder.rename(folder.with_name("gone"))
+        person.outline(CENTRES[1])
+        person.sees("#saved", "1 change not saved")
+        person.sees("#toast", "Not saved, but kept in this page: .*no folder")
+        person.outline(CENTRES[2])
+        person.sees("#saved", "2 changes not saved")
+        gone.rename(folder)
+        person.sees("#saved", "All strokes saved")
+        labels = labels_of(folder)
+        assert [labels[c] for c in CENTRES[:3]] == [1, 2, 3]
+
+
+def test_fingers(browser: Any, folder: Path) -> None:
+    """Two fingers zoom and leave no stroke; one paints."""
+    with running(folder) as address:
+        person = Person(browser, address, has_touch=True)
+        cdp = person.context.new_cdp_session(person.page)
+
+        def touch(kind: str, *points: tuple[float, float]) -> None:
+            at = [{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(points)]
+            cdp.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+
+        before = int(person.page.inner_text("#zoom-fit").split()[0])
+        touch("touchStart", (500, 400))
+        touch("touchMove", (495, 400))
+        touch("touchStart", (495, 400), (600, 400))
+        for k in range(1, 11):
+            touch("touchMove", (495 - 5 * k, 400), (600 + 5 * k, 400))
+        touch("touchEnd")
+        after = int(person.page.inner_text("#zoom-fit").split()[0])
+        assert after == pytest.approx(before * 205 / 105, rel=0.08)
+        assert not (folder / "labels").exists()
+        touch("touchStart", (500, 400))
+        touch("touchMove", (520, 420))
+        touch("touchEnd")
+        person.sees("#counts", "^1 cell,")
+
+
+def test_every_control_has_a_name_and_fits(browser: Any, folder: Path) -> None:
+    with running(folder) as address:
+        person = Person(browser, address)
+        nameless = person.page.evaluate(
+            """() => [...document.querySelectorAll("button, input, select, canvas")].filter(e =>
+              !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length)
+            ).map(e => e.outerHTML)"""
+        )
+        assert nameless == []
+        for width, height in ((1280, 800), (820, 1180), (390, 780)):
+            person.page.set_viewport_size({"width": width, "height": height})
+            assert person.page.evaluate("document.documentElement.scrollWidth") <= width
+            if width < 1000:
+                person.page.click("#panel-toggle")
+            person.page.click("#auto")
+            if width < 1000:
+                person.page.click("#panel-toggle")
+        assert person.complaints == []
