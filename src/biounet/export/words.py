@@ -1,0 +1,55 @@
+"""The page about a model that lies in its zip."""
+
+from biounet.model import ModelFile
+
+
+def documentation(model: ModelFile, name: str) -> str:
+    """Markdown: what the model does, how to tile it, how it was validated."""
+    settings = model.settings
+    network = settings.network
+    footprint = network.footprint
+    margin, step, smallest = footprint.margin[-1], footprint.step[-1], footprint.smallest_tile[-1]
+    provenance = model.provenance
+    score = provenance.get("score")
+    scores = ", ".join(f"{key} {value:.3f}" for key, value in score.items()) if score else "none"
+    return f"""# {name}
+
+A network of kind {network.kind}, {network.dimensions}-D, {network.channels} channel(s), trained
+with biounet {provenance.get("biounet", "")}. It gives the probability of each class:
+{", ".join(model.class_names)}.
+
+## Grey values
+
+{_grey_values(model)}
+
+## Tiles
+
+Every convolution is valid: a tile of n px gives n - {2 * margin} px (along x), each computed from
+its whole neighbourhood. Legal tiles have {smallest} + {step} k px. In this file the output is as
+large as the input; its outer {margin} px are 0 and belong to the halo, which is to be cut off.
+Mirror the image at its edges. Tiles that start a multiple of {step} px apart give the same numbers
+as one large tile: there are no seams.
+
+## From probabilities to objects
+
+Objects are the connected components where the probability of background is below
+{1 - settings.objects.threshold:g}.
+
+## Validation
+
+Scores on images kept back from the training: {scores}.
+Trained on {provenance.get("n_training_images", "an unknown number of")} images,
+{provenance.get("steps", "an unknown number of")} steps.
+"""
+
+
+def _grey_values(model: ModelFile) -> str:
+    if model.settings.intensity.source == "training-set":
+        return (
+            "Each channel is shifted by the training set's mean and divided by its standard"
+            " deviation: images must be as bright as those."
+        )
+    return (
+        "Each channel is shifted by the image's mean and divided by its standard deviation, of the"
+        " whole image, never of a tile."
+    )
