@@ -275,7 +275,7 @@ def predict(
         workers=workers,
         scheduler=scheduler,
     )
-    with files_progress() as on_progress:
+    with files_progress() as on_progress, warnings_as_lines():
         outcome = predict_files(model, inputs, out, options, on_progress)
     for note in outcome.notes:
         print(f"biounet: {note}", file=sys.stderr)  # noqa: T201

@@ -6,7 +6,6 @@ of workers, and results of two models are never mixed.
 """
 
 import contextlib
-import functools
 import hashlib
 import importlib.metadata
 import json
@@ -110,8 +109,23 @@ def discard_recipe(out: Path) -> None:
             out.rmdir()
 
 
-@functools.cache
-def _ready(model_path: Path, recipe: Recipe) -> Predictor:
+_ready: dict[tuple[Path, Recipe], Predictor] = {}
+_lock = threading.Lock()
+
+
+def ready_predictor(model_path: Path, recipe: Recipe) -> Predictor:
+    """The predictor of a recipe, made once in each process; any thread may call its engine.
+
+    Raises:
+        InputError: the model, the version of biounet or the engines are others here.
+    """
+    with _lock:
+        if (model_path, recipe) not in _ready:
+            _ready[model_path, recipe] = _make(model_path, recipe)
+        return _ready[model_path, recipe]
+
+
+def _make(model_path: Path, recipe: Recipe) -> Predictor:
     if recipe.version != VERSION:
         raise InputError(
             f"biounet {VERSION} in a worker",
@@ -125,24 +139,21 @@ def _ready(model_path: Path, recipe: Recipe) -> Predictor:
             "put it back",
         )
     torch.set_num_threads(recipe.threads)
-    file = read_model(model_path)
     made = make_predictor(
-        file, recipe.device, recipe.precision, None, recipe.average, recipe.engine
+        read_model(model_path), recipe.device, recipe.precision, None, recipe.average, recipe.engine
     )
-    return replace(made, input_shape=recipe.tile, engine=in_one_thread(made.engine, recipe.threads))
+    if (made.engine_name, made.precision) != (recipe.engine, recipe.precision):
+        raise InputError(
+            f"a machine that computes with {made.engine_name} in {made.precision}",
+            f"{recipe.engine} in {recipe.precision}, as where the job began",
+            "install the same engines everywhere, or ask for --engine torch from the start",
+        )
+    return _shared(made, recipe)
 
 
-_lock = threading.Lock()
-
-
-def ready_predictor(model_path: Path, recipe: Recipe) -> Predictor:
-    """The predictor of a recipe, made once in each process; any thread may call its engine.
-
-    Raises:
-        InputError: the model or the version of biounet is another one here.
-    """
-    with _lock:
-        return _ready(model_path, recipe)
+def _shared(made: Predictor, recipe: Recipe) -> Predictor:
+    engine = in_one_thread(made.engine, recipe.threads)
+    return replace(made, input_shape=recipe.tile, engine=engine)
 
 
 def sha256_of(path: Path) -> str:
@@ -158,30 +169,45 @@ def _choose(
     model_path: Path, options: PredictOptions, found: Recipe | None, threads: int
 ) -> Recipe:
     """What is asked; what is left open is as found, or else chosen for this machine."""
-    file = read_model(model_path)
+    sha256 = sha256_of(model_path)
     if found is None:
+        torch.set_num_threads(threads)
         made = make_predictor(
-            file, options.device, options.precision, options.tile, options.average, options.engine
+            read_model(model_path),
+            options.device,
+            options.precision,
+            options.tile,
+            options.average,
+            options.engine,
         )
-        engine, precision, tile = made.engine_name, made.precision, made.input_shape
-        device = choose_device(options.device).type if engine == "torch" else "cpu"
-    else:
-        engine = found.engine if options.engine == "auto" else options.engine
-        precision = found.precision if options.precision == "auto" else options.precision
-        device = found.device if options.device == "auto" else options.device
-        tile = found.tile
-        if options.tile is not None:
-            n_axes = file.settings.network.dimensions
-            tile = file.settings.network.footprint.round_down((options.tile,) * n_axes)
-    return Recipe(
+        device = choose_device(options.device).type if made.engine_name == "torch" else "cpu"
+        recipe = Recipe(
+            version=VERSION,
+            model=sha256,
+            engine=made.engine_name,
+            precision=made.precision,
+            device=device,
+            tile=made.input_shape,
+            average=options.average,
+            threads=threads,
+            axes=options.axes,
+        )
+        with _lock:
+            _ready.setdefault((model_path, recipe), _shared(made, recipe))
+        return recipe
+    tile = found.tile
+    if options.tile is not None:
+        network = read_model(model_path).settings.network
+        tile = network.footprint.round_down((options.tile,) * network.dimensions)
+    return replace(
+        found,
         version=VERSION,
-        model=sha256_of(model_path),
-        engine=engine,
-        precision=precision,
-        device=device,
+        model=sha256,
+        engine=found.engine if options.engine == "auto" else options.engine,
+        precision=found.precision if options.precision == "auto" else options.precision,
+        device=found.device if options.device == "auto" else options.device,
         tile=tile,
         average=options.average,
-        threads=found.threads if found else threads,
         axes=options.axes,
     )
 
