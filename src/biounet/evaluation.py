@@ -6,6 +6,7 @@ threshold, frame or image behind them.
 
 import json
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from biounet.metrics import (
     IOU_THRESHOLDS,
     FrameMatch,
     InstanceScores,
+    MetricWarning,
     Track,
     confusion,
     det_score,
@@ -163,7 +165,9 @@ def _cell_probabilities(image: Image, labels: NDArray[Any]) -> NDArray[Any]:
         raise InputError(
             f"integer probabilities ({data.dtype}, up to {data.max()}) in {image.path}",
             "32-bit floats in 0..1",
-            "divide by 255 (the organisers' program would silently take these as all cell)",
+            "divide by 255 (the organisers' program would silently take these as all cell)"
+            if data.max() > 1
+            else "save them as floats",
         )
     if data.shape != labels.shape:
         raise InputError(
@@ -187,14 +191,21 @@ def _evaluate_ctc(prediction: Path, truth: Path) -> Scores:
     if (truth / "SEG").is_dir() or not (truth / "TRA").is_dir():
         matches = list(match_frames(read_sequence(truth), _result_frames(prediction)))
         tree["seg"] = seg_score(matches)
+        _warn_if_empty(matches)
         tree["seg_per_frame"] = {str(m.frame): _mean_iou(m) for m in matches}
     if (truth / "TRA").is_dir():
         matches = list(match_frames(read_sequence(truth / "TRA"), _result_frames(prediction)))
         tree["det"] = det_score(matches)
+        _warn_if_empty(matches)
         tables = (truth / "TRA" / "man_track.txt", prediction / "res_track.txt")
         if all(t.is_file() for t in tables):
             tree["tra"] = tra_score(matches, *(read_tracks(t) for t in tables)).tra
     return tree
+
+
+def _warn_if_empty(matches: list[FrameMatch]) -> None:
+    if matches and not any(match.result for match in matches):
+        warnings.warn("the result has no object in any frame", MetricWarning, stacklevel=2)
 
 
 def _result_frames(folder: Path) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -239,7 +250,12 @@ def _evaluate_overlap(pairs: list[Pair], on_part: Callable[[int], None]) -> Scor
         own = overlap_scores(table)
         images[pair.name] = {"iou": own.foreground_iou, "dice": own.foreground_dice}
         on_part(number)
-    whole = overlap_scores(np.sum(tables, axis=0))
+    counts = np.sum(tables, axis=0)
+    whole = overlap_scores(counts)
+    for k in np.flatnonzero((counts.sum(axis=0) == 0) & (counts.sum(axis=1) > 0)):
+        warnings.warn(
+            f"class {k} does not occur in the prediction: it scores 0", MetricWarning, stacklevel=2
+        )
     return {
         "metrics": "overlap",
         "iou": whole.foreground_iou,

@@ -11,6 +11,7 @@ from scipy import ndimage
 from biounet.images.dataset import Annotated
 from biounet.learning.views import grey_picture
 from biounet.report.charts import Curve, curves_svg
+from biounet.report.data_section import sentence
 from biounet.report.page import (
     Block,
     Number,
@@ -78,8 +79,9 @@ def reproduction_page(
     return Page(
         kicker="Reproduction",
         title=task.title,
-        subtitle=f"{task.source[0].upper()}{task.source[1:]}: trained on {division.trained_on}, scored on "
-        f"{division.measured_on}.",
+        subtitle=sentence(
+            f"{task.source}: trained on {division.trained_on}, scored on {division.measured_on}"
+        ),
         numbers=_numbers(task, results),
         sections=tuple(sections),
         command=command,
