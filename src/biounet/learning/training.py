@@ -117,8 +117,10 @@ def _learn(run: Run, state: State, on_step: Callable[[Callable[[], ModelFile]], 
 
     while True:
         progress = _progress(run, before_s, reserve_s, state.here())
-        if math.floor(progress * n_validations) > state.position.n_validations:
+        due = math.floor(progress * n_validations)
+        if due > state.position.n_validations:
             asked = time.monotonic()
+            state.position = replace(state.position, n_validations=due)
             _keep_if_best(run, state)
             reserve_s = 1.0 + 0.02 * (run.total_s or 0) + 4 * (time.monotonic() - asked)
         if progress >= 1:
@@ -167,8 +169,7 @@ def _keep_if_best(run: Run, state: State) -> None:
     """Score the present weights, and write them if they are the best so far."""
     position = state.position
     result = validate(run, state.learner, position.step)
-    state.position = replace(position, n_validations=position.n_validations + 1)
     if position.best_score is None or result.value > position.best_score:
-        state.position = replace(state.position, best_score=result.value)
+        state.position = replace(position, best_score=result.value)
         weights = trained_weights(state.learner)
         write_model(model_of(run, weights, position.step, result), run.folder.best)
