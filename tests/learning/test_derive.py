@@ -1,0 +1,116 @@
+"""Derived settings: from data and machine, with reasons; the user's word wins."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from biounet.config import FAST
+from biounet.errors import InputError
+from biounet.images.arrays import dataset_from_arrays
+from biounet.images.dataset import read_item
+from biounet.learning.derive import Facts, Machine, derive_settings, look_at, patch_bytes
+from biounet.simulate import simulate_cells
+
+MACHINE = Machine(n_cores=4, memory_bytes=16 * 2**30, device="cpu")
+
+
+def facts(**changes: object) -> Facts:
+    plain: dict[str, object] = {
+        "n_channels": 1,
+        "n_classes": 2,
+        "labels_are": "instances",
+        "shapes": ((512, 512),) * 4,
+        "pixel_size_um": None,
+        "object_px": 80.0,
+        "smallest_object_px": 400,
+    }
+    return Facts(**{**plain, **changes})  # type: ignore[arg-type]
+
+
+def test_facts_of_images_are_measured() -> None:
+    rng = np.random.default_rng(0)
+    pairs = [simulate_cells("nuclei", (128, 96), rng) for _ in range(2)]
+    dataset = dataset_from_arrays([a for a, _ in pairs], [b for _, b in pairs])
+    seen = look_at(dataset, [read_item(item) for item in dataset.items])
+    assert seen.shapes == ((128, 96),) * 2
+    assert seen.labels_are == "instances"
+    areas = np.concatenate([np.bincount(b.ravel())[1:] for _, b in pairs])
+    assert seen.object_px == pytest.approx(2 * np.sqrt(np.median(areas) / np.pi), abs=0.1)
+
+
+def test_small_objects_need_less_context() -> None:
+    large, _ = derive_settings(facts(), MACHINE, "fast", {})
+    small, choices = derive_settings(facts(object_px=20.0), MACHINE, "fast", {})
+    assert (large.network.depth, small.network.depth) == (4, 3)  # type: ignore[union-attr]
+    (why,) = [c.why for c in choices if c.name == "network.depth"]
+    assert "20 px" in why
+
+
+def test_a_short_budget_gets_a_narrow_network() -> None:
+    brief, _ = derive_settings(facts(), MACHINE, "fast", {"training": {"minutes": 2}})
+    longer, _ = derive_settings(facts(), MACHINE, "fast", {"training": {"minutes": 20}})
+    steps, _ = derive_settings(facts(), MACHINE, "fast", {"training": {"steps": 2}})
+    assert brief.network.width == 16
+    assert longer.network.width == steps.network.width == FAST.network.width
+
+
+def test_patches_fit_into_memory() -> None:
+    little = Machine(n_cores=4, memory_bytes=2**29, device="cpu")
+    settings, choices = derive_settings(facts(), little, "fast", {})
+    network = settings.network
+    needed = patch_bytes(settings.training.patch_px, network.depth, network.width, 2)  # type: ignore[union-attr]
+    assert needed <= 2**28
+    assert any("memory" in c.why for c in choices)
+
+
+def test_masks_and_classes() -> None:
+    mask, _ = derive_settings(facts(labels_are="mask", object_px=None), MACHINE, "fast", {})
+    assert mask.weights.border_weight == 0
+    classes, _ = derive_settings(
+        facts(labels_are="classes", n_classes=4, object_px=None), MACHINE, "paper", {}
+    )
+    assert classes.network.classes == 4
+    assert classes.objects.method == "classes"
+
+
+def test_anisotropic_voxels_are_pooled_late_along_z() -> None:
+    volume = facts(shapes=((40, 200, 200),), pixel_size_um=(4.0, 1.0, 1.0))
+    settings, _ = derive_settings(volume, MACHINE, "fast", {})
+    assert settings.network.pooling == ((1, 2, 2), (1, 2, 2))  # type: ignore[union-attr]
+    deeper, _ = derive_settings(volume, MACHINE, "fast", {"network": {"depth": 3}})
+    assert deeper.network.pooling == ((1, 2, 2), (1, 2, 2), (2, 2, 2))  # type: ignore[union-attr]
+
+
+@given(
+    st.sampled_from(["fast", "paper"]),
+    st.fixed_dictionaries({}, optional={"width": st.integers(2, 9), "depth": st.integers(1, 5)}),
+    st.fixed_dictionaries(
+        {}, optional={"patch_px": st.integers(1, 99), "learning_rate": st.floats(1e-5, 1)}
+    ),
+)
+def test_what_the_user_says_wins(
+    preset: str, network: dict[str, object], training: dict[str, object]
+) -> None:
+    said = {"network": network, "training": training}
+    settings, choices = derive_settings(facts(), MACHINE, preset, said)
+    for section, values in said.items():
+        for name, value in values.items():
+            assert getattr(getattr(settings, section), name) == value
+            assert f"{section}.{name}" not in [c.name for c in choices]
+
+
+def test_rivals_learn_by_their_own_recipes() -> None:
+    window, _ = derive_settings(facts(), MACHINE, "paper", {"network": {"kind": "sliding-window"}})
+    assert window.network.kind == "sliding-window"
+    assert (window.training.patch_px, window.training.batch) == (1, 64)
+    assert window.training.balanced_sampling
+    assert window.augmentation.rotation == "right-angles"
+    assert window.augmentation.elastic_std_px == 0
+    dense, _ = derive_settings(facts(), MACHINE, "fast", {"network": {"kind": "sliding-window"}})
+    assert (dense.training.patch_px, dense.training.batch) == (128, 1)
+
+
+def test_unknown_networks_are_refused() -> None:
+    with pytest.raises(InputError, match="one of unet, fcn, sliding-window"):
+        derive_settings(facts(), MACHINE, "fast", {"network": {"kind": "transformer"}})
