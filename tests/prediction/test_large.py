@@ -15,7 +15,7 @@ from biounet.images.ome_zarr_writing import create_ome_zarr
 from biounet.images.reading import read_image
 from biounet.images.writing import write_image
 from biounet.model import write_model
-from biounet.prediction.blocks import plan_blocks
+from biounet.prediction.blocks import BlockGrid, enlarged, plan_blocks
 from biounet.prediction.files import predict_files
 from biounet.prediction.options import PredictOptions, parse_save
 
@@ -129,6 +129,14 @@ def test_a_block_is_one_shard_on_a_gpu():
     assert (gpu.chunk, gpu.block, gpu.n_blocks) == ((512, 512), (2048, 1024), (3, 1))
     small = plan_blocks((5000, 3000), footprint, (204, 204), 1, None)
     assert small.chunk == (256, 256)
+
+
+def test_blocks_for_a_cluster_grow_while_there_are_enough():
+    grid = BlockGrid((5120, 5120), (512, 512), (512, 512))
+    assert enlarged(grid, 9).block == (2048, 2048)
+    assert enlarged(grid, 10).block == (1536, 1536)
+    assert enlarged(grid, 25).block == (1024, 1024)
+    assert enlarged(grid, 26) == grid
 
 
 def test_blocks_of_several_chunks_are_shards(tmp_path, model_path, blobs, monkeypatch):

@@ -45,7 +45,7 @@ class ComputeBlock:
         start, stop = manifest.grid.box(position)
         box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
         predictor = ready_predictor(job.model_path, job.recipe)
-        intensity = manifest.intensity[manifest.planes().index(index)]
+        intensity = manifest.intensity_at(index)
         predicted = predict_region(predictor, plane_of(job, index), intensity, start, stop)
         parts = None
         try:

@@ -8,6 +8,7 @@ grid, so the numbers do not depend on them.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 
 from biounet.geometry import Footprint, Shape
 
@@ -16,6 +17,13 @@ SMALLEST_CHUNK_PX = {2: 256, 3: 32}
 
 CHUNKS_PER_BLOCK = {"cpu": 1, "cuda": 4, "mps": 2}
 """Along each axis: a GPU is done with a chunk before the next task could be handed out."""
+
+BLOCKS_PER_SLOT = 16
+"""On a cluster blocks may grow until there are about so many for each that is done at once: one
+scheduler hands out a few hundred a second."""
+
+LARGEST_BLOCK_CHUNKS = 4
+"""Along each axis, on a cluster."""
 
 
 @dataclass(frozen=True)
@@ -76,3 +84,16 @@ def plan_blocks(
         chunk,
         tuple(c * min(chunks_per_block, -(-n // c)) for c, n in zip(chunk, shape, strict=True)),
     )
+
+
+def enlarged(grid: BlockGrid, n_wanted: int) -> BlockGrid:
+    """The same chunks in larger blocks, as long as there are so many blocks."""
+    for n_chunks in range(LARGEST_BLOCK_CHUNKS, 1, -1):
+        block = tuple(
+            max(b, c * min(n_chunks, -(-n // c)))
+            for b, c, n in zip(grid.block, grid.chunk, grid.shape, strict=True)
+        )
+        larger = BlockGrid(grid.shape, grid.chunk, block)
+        if prod(larger.n_blocks) >= n_wanted:
+            return larger
+    return grid

@@ -23,7 +23,13 @@ from biounet.images.image import Image
 from biounet.images.ome_zarr_writing import create_ome_zarr
 from biounet.images.reading import read_image
 from biounet.model import Intensity
-from biounet.prediction.blocks import CHUNKS_PER_BLOCK, BlockGrid, plan_blocks
+from biounet.prediction.blocks import (
+    BLOCKS_PER_SLOT,
+    CHUNKS_PER_BLOCK,
+    BlockGrid,
+    enlarged,
+    plan_blocks,
+)
 from biounet.prediction.ledger import Source
 from biounet.prediction.merging import Parts
 from biounet.prediction.options import PredictOptions
@@ -66,6 +72,10 @@ class Manifest:
         """The index of every plane."""
         return list(product(*(range(n) for n in self.sizes)))
 
+    def intensity_at(self, index: Shape) -> Intensity:
+        """The intensity of a plane."""
+        return self.intensity[int(np.ravel_multi_index(index, self.sizes)) if index else 0]
+
     def blocks(self) -> list[Block]:
         """Every block of every plane."""
         return [(index, position) for index in self.planes() for position in self.grid]
@@ -86,9 +96,14 @@ class Job:
     """A large image, on its way; what a worker needs to know to do a block of it."""
 
     folder: Path
-    manifest: Manifest
     model_path: Path
     recipe: Recipe
+
+    @property
+    def manifest(self) -> Manifest:
+        """What was decided before the first block; read once in each process."""
+        path = self.folder / MANIFEST_NAME
+        return _read_once(path, path.stat().st_mtime_ns)
 
     @property
     def probabilities(self) -> Path:
@@ -143,20 +158,24 @@ def _opened(path: Path, axes: str | None) -> Image:
     return read_image(path, axes)
 
 
-def image_of(job: Job) -> Image:
+def image_of(recipe: Recipe, manifest: Manifest) -> Image:
     """The image of a job, opened once in each process."""
-    return _opened(Path(job.manifest.source.path), job.recipe.axes)
+    return _opened(Path(manifest.source.path), recipe.axes)
 
 
 def plane_of(job: Job, index: Shape) -> Plane:
     """One plane or volume of the image."""
-    image = image_of(job)
+    image = image_of(job.recipe, job.manifest)
     axes = resolve_axes(image.axes, len(job.manifest.spatial))
     return Plane(image.data, axes, job.manifest.spatial, index)
 
 
-def open_job(task: FileTask, model_path: Path, recipe: Recipe, options: PredictOptions) -> Job:
+def open_job(
+    task: FileTask, model_path: Path, recipe: Recipe, options: PredictOptions, n_slots: int
+) -> Job:
     """Take up the work on an image where it was left, or begin it.
+
+    `n_slots`: how many blocks a cluster can do at once; else 0.
 
     Raises:
         InputError: the image does not fit the model; its labels cannot be merged from blocks; or
@@ -170,15 +189,15 @@ def open_job(task: FileTask, model_path: Path, recipe: Recipe, options: PredictO
         manifest = None
     if manifest is None:
         predictor = ready_predictor(model_path, recipe)
-        manifest = _plan(task, predictor, recipe, tuple(sorted(needs)), options)
-        _write_folder(folder, Job(folder, manifest, model_path, recipe), predictor)
+        manifest = _plan(task, predictor, recipe, tuple(sorted(needs)), options, n_slots)
+        _write_folder(Job(folder, model_path, recipe), manifest, predictor)
     elif not needs <= set(manifest.keeps):
         raise InputError(
             f"unfinished work on {task.path.name} that keeps {' and '.join(manifest.keeps)}",
             f"{' and '.join(sorted(needs))}, as asked now",
             f"finish it first with the --save it began with, or delete {folder}",
         )
-    return Job(folder, manifest, model_path, recipe)
+    return Job(folder, model_path, recipe)
 
 
 def _plan(
@@ -187,6 +206,7 @@ def _plan(
     recipe: Recipe,
     keeps: tuple[str, ...],
     options: PredictOptions,
+    n_slots: int,
 ) -> Manifest:
     image = _opened(task.path, recipe.axes)
     network = predictor.model.settings.network
@@ -200,6 +220,9 @@ def _plan(
         block_px = max(shape)  # one block: nothing to be merged
     n_chunks = CHUNKS_PER_BLOCK.get(recipe.device.partition(":")[0], 1)
     grid = plan_blocks(shape, predictor.footprint, predictor.input_shape, n_chunks, block_px)
+    if n_slots:
+        n_planes = int(np.prod(sizes, dtype=int))
+        grid = enlarged(grid, -(-n_slots * BLOCKS_PER_SLOT // n_planes))
     if "labels" in keeps and method == "watershed" and np.prod(grid.n_blocks) > 1:
         raise InputError(
             f"labels by watershed of {task.path}, an image too large for memory",
@@ -225,19 +248,19 @@ def fits_memory(shape: Shape, n_classes: int, memory_bytes: int) -> bool:
     return bool(np.prod(shape, dtype=float) * 4 * (n_classes + 4) <= memory_bytes)
 
 
-def _write_folder(folder: Path, job: Job, predictor: Predictor) -> None:
+def _write_folder(job: Job, manifest: Manifest, predictor: Predictor) -> None:
     """The folder with empty arrays and the manifest, whole or not at all."""
     import zarr
 
-    manifest = job.manifest
     n_classes = predictor.model.settings.network.classes
-    with written_whole(folder) as temporary:
+    with written_whole(job.folder) as temporary:
         for kind in ("computed", "labelled"):
             (temporary / kind).mkdir(parents=True)
         if "probabilities" in manifest.keeps:
             create_array(
                 temporary / job.probabilities.name,
-                job,
+                image_of(job.recipe, manifest),
+                manifest,
                 np.float32,
                 n_classes,
                 predictor.model.class_names,
@@ -251,13 +274,13 @@ def _write_folder(folder: Path, job: Job, predictor: Predictor) -> None:
 
 def create_array(
     path: Path,
-    job: Job,
+    image: Image,
+    manifest: Manifest,
     dtype: Any,
     n_classes: int | None,
     class_names: tuple[str, ...] | None,
 ) -> "zarr.Array[Any]":
     """An empty OME-Zarr for labels (no classes) or probabilities of the image of a job."""
-    manifest = job.manifest
     axes = manifest.label_axes if n_classes is None else manifest.probability_axes
     layout = array_layout(manifest, n_classes)
     return create_ome_zarr(
@@ -265,7 +288,7 @@ def create_array(
         layout["shape"],
         dtype,
         axes,
-        pixel_size_um=image_of(job).pixel_size_um,
+        pixel_size_um=image.pixel_size_um,
         channel_names=class_names,
         chunks=layout["chunks"],
         shards=layout["shards"],
@@ -289,9 +312,19 @@ def array_layout(manifest: Manifest, n_classes: int | None) -> dict[str, Any]:
     }
 
 
+@functools.lru_cache(maxsize=16)
+def _read_once(path: Path, modified_ns: int) -> Manifest:  # noqa: ARG001 (tells versions apart)
+    return _read(path)
+
+
 def _read_manifest(folder: Path) -> Manifest | None:
+    path = folder / MANIFEST_NAME
+    return _read(path) if path.exists() else None
+
+
+def _read(path: Path) -> Manifest:
     try:
-        tree = json.loads((folder / MANIFEST_NAME).read_text())
+        tree = json.loads(path.read_text())
         return Manifest(
             source=Source(**tree["source"]),
             series=tree["series"],
@@ -303,13 +336,11 @@ def _read_manifest(folder: Path) -> Manifest | None:
             ),
             keeps=tuple(tree["keeps"]),
         )
-    except FileNotFoundError:
-        return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{folder / MANIFEST_NAME}, which cannot be read ({error})",
+            f"{path}, which cannot be read ({error})",
             "the manifest of unfinished work",
-            f"delete {folder} and run again",
+            f"delete {path.parent} and run again",
         ) from None
 
 

@@ -62,7 +62,8 @@ def predict_large(
             "outputs that can be written part by part",
             "save labels or probabilities, or cut the image",
         )
-    job = open_job(task, model_path, recipe, options)
+    n_slots = crew.n_in_flight() // 2 if options.scheduler is not None else 0
+    job = open_job(task, model_path, recipe, options, n_slots)
     blocks = job.unfinished("computed")
     n_blocks = len(job.manifest.blocks())
     done = n_blocks - len(blocks)
@@ -70,7 +71,7 @@ def predict_large(
         done += finished
         on_part(SHARE_COMPUTED * done / n_blocks)
     if "labels" in job.manifest.keeps:
-        _label(job, crew)
+        label_job(job, crew)
     for kind in sorted(task.save, key=lambda kind: kind in ("labels", "probabilities")):
         path = task.output(kind)
         if task.is_zarr and kind == "labels":
@@ -96,7 +97,7 @@ def _run_all(crew: Crew, function: Callable[[Any], None], items: Sequence[Any]) 
         yield 1
 
 
-def _label(job: Job, crew: Crew) -> None:
+def label_job(job: Job, crew: Crew) -> None:
     """Merge what is known of the parts, and write the labels."""
     manifest = job.manifest
     objects = ready_predictor(job.model_path, job.recipe).model.settings.objects
@@ -112,7 +113,7 @@ def _label(job: Job, crew: Crew) -> None:
     if len(blocks) == len(manifest.blocks()) and not job.labels.exists():
         with written_whole(job.labels) as temporary:
             dtype = np.uint32 if n_labels > np.iinfo(np.uint16).max else np.uint16
-            create_array(temporary, job, dtype, None, None)
+            create_array(temporary, image_of(job.recipe, manifest), manifest, dtype, None, None)
     for _ in _run_all(crew, LabelBlock(job), blocks):
         pass
 
@@ -152,7 +153,7 @@ def _give_name(source: Path, path: Path, axes: str, reduction: Reduction, crew: 
 
 def _write(job: Job, kind: Save, path: Path) -> None:
     """Write an output in another form than the arrays of the job."""
-    image = image_of(job)
+    image = image_of(job.recipe, job.manifest)
     match kind:
         case "labels":
             with written_whole(path) as temporary:
