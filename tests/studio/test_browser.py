@@ -231,6 +231,30 @@ def test_the_whole_story(browser: Any, folder: Path, tmp_path: Path) -> None:
     assert set(np.unique(labels_of(folder))) == {0, *np.unique(corrected)} - {65535}
 
 
+def test_narrow_gaps_between_cells_are_background(browser: Any, folder: Path) -> None:
+    with running(folder) as address:
+        person = Person(browser, address)
+        person.brush(1)
+        person.outline((60, 60), 15)
+        person.outline((60, 94), 15)
+        person.sees("#saved", "All strokes saved")
+        labels = labels_of(folder)
+        across = labels[60, 60:95]
+        assert set(across) == {0, 1, 2}
+        assert 2 <= (across == 0).sum() <= 5
+        assert labels[40, 77] == 65535  # further away nothing is known
+        person.key("Control+z")  # one stroke, with what followed from it
+        person.sees("#saved", "All strokes saved")
+        assert set(np.unique(labels_of(folder))) == {1, 65535}
+        person.page.click("#rest")
+        person.sees("#counts", "background$")
+        person.outline((60, 94), 15)
+        person.sees("#saved", "All strokes saved")
+        person.page.click("#rest")
+        person.sees("#counts", "the rest is not annotated$")
+        assert labels_of(folder)[60, 77] == 65535  # the switch's background was not painted
+
+
 def test_two_tabs_at_once(browser: Any, folder: Path) -> None:
     with running(folder) as address:
         first, second = Person(browser, address), Person(browser, address)

@@ -168,6 +168,8 @@ class Trainer:
             pass
         except InputError as error:
             problem = str(error)
+        except OSError as error:  # the folder is gone, the disk is full
+            problem = f"the system's error {error.strerror!r} at {error.filename}"
         except MemoryError:
             problem = "not enough memory for this"
         except Exception as error:  # whatever a training dies of belongs into the page

@@ -335,27 +335,27 @@ byId("tools").append(
 );
 
 const KEYS = [
-  ...TOOLS.map((tool) => [tool.key, `${tool.name.replace("Backgr.", "Background")}: ${tool.tip}`, () => setTool(tool.id)]),
+  ...TOOLS.map((tool) => [tool.key, `${tool.name.replace("Backgr.", "Background")}. ${tool.tip}`, () => setTool(tool.id)]),
   ["[", "Smaller brush", () => setRadius(hand.radius - (hand.radius > 12 ? 3 : 1))],
   ["]", "Larger brush", () => setRadius(hand.radius + (hand.radius >= 12 ? 3 : 1))],
-  ["delete", "Remove the selected cell", remove],
-  ["ctrl+z", "Undo", () => undo(false)],
-  ["ctrl+shift+z", "Redo (also Ctrl+Y)", () => undo(true)],
-  ["enter", "Train, or stop", () => attempt(trainOrStop)],
+  ["Delete", "Remove the selected cell", remove],
+  ["Ctrl+Z", "Undo", () => undo(false)],
+  ["Ctrl+Shift+Z", "Redo (also Ctrl+Y)", () => undo(true)],
+  ["Enter", "Train, or stop", () => attempt(trainOrStop)],
   ["s", "Segment the whole image", () => byId("segment").click()],
   ["p", "Show the segmentation or hide it", () => byId("show-prediction").click()],
   ["+", "Zoom in (also the wheel)", () => page.view.zoom(1.4)],
   ["-", "Zoom out", () => page.view.zoom(1 / 1.4)],
   ["0", "Fit the image", () => page.view.tiles && page.view.fit()],
   ["1", "One image pixel on one point of the screen", () => page.view.zoom(1 / page.view.scale)],
-  ["pagedown", "Next image", () => step(1)],
-  ["pageup", "Previous image", () => step(-1)],
+  ["PageDown", "Next image", () => step(1)],
+  ["PageUp", "Previous image", () => step(-1)],
   ["?", "This list", () => byId("help").showModal()],
 ];
 const GESTURES = [
-  ["space, middle button", "Hold and drag to move the image"],
-  ["arrow keys", "Move the image"],
-  ["two fingers", "Move and zoom; once a pen was used, one finger moves too"],
+  ["Space", "Hold it (or the middle button) and drag to move the image"],
+  ["Arrows", "Move the image"],
+  ["Fingers", "Two move and zoom; once a pen was used, one finger moves too"],
 ];
 byId("keys").append(...[...KEYS, ...GESTURES].flatMap(([key, words]) => {
   const dt = document.createElement("dt"), dd = document.createElement("dd");
@@ -389,7 +389,7 @@ addEventListener("keydown", (event) => {
     key = key === "y" ? "ctrl+shift+z" : `ctrl+${event.shiftKey ? "shift+" : ""}${key}`;
   }
   if (event.altKey) return;
-  const found = KEYS.find(([name]) => name === key);
+  const found = KEYS.find(([name]) => name.toLowerCase() === key);
   if (!found) return;
   event.preventDefault();
   found[2]();

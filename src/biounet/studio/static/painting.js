@@ -3,6 +3,7 @@
 import { BACKGROUND, NONE } from "./annotation.js";
 
 const MOST_FLOODED = 2 ** 24;
+const GAP = 5;
 
 const isCell = (v) => v !== NONE && v !== BACKGROUND;
 
@@ -60,6 +61,44 @@ export function fillEnclosed(annotation, id, box) {
     annotation.labels[(y0 + Math.floor(k / w)) * annotation.width + x0 + (k % w)] = id;
   }
   annotation.changed(x0, y0, x1, y1);
+}
+
+/** Unmarked pixels in gaps of at most `GAP` px between two cells are background.
+ *
+ * Where cells lie close together, this is what the network has to learn, and nobody paints it. */
+export function markGaps(annotation, box) {
+  if (annotation.rest) return;
+  const { width, height, labels } = annotation;
+  const x0 = Math.max(0, box[0] - GAP), y0 = Math.max(0, box[1] - GAP);
+  const x1 = Math.min(width, box[2] + GAP), y1 = Math.min(height, box[3] + GAP);
+  const gaps = [];
+  for (let y = y0; y < y1; y++) {
+    for (let x = x0; x < x1; x++) {
+      if (labels[y * width + x] === NONE && liesBetween(annotation, x, y)) gaps.push(y * width + x);
+    }
+  }
+  annotation.touch(x0, y0, x1, y1);
+  for (const i of gaps) labels[i] = BACKGROUND;
+  annotation.changed(x0, y0, x1, y1);
+}
+
+/** Whether the distances to the two nearest cells, along the axes, add up to no more than a gap. */
+function liesBetween({ width, height, labels }, x, y) {
+  let nearest = 0, d1 = GAP + 1, d2 = GAP + 1;
+  for (let v = Math.max(0, y - GAP); v <= Math.min(height - 1, y + GAP); v++) {
+    for (let u = Math.max(0, x - GAP); u <= Math.min(width - 1, x + GAP); u++) {
+      const id = labels[v * width + u];
+      if (id === NONE || id === BACKGROUND) continue;
+      const d = Math.max(Math.abs(u - x), Math.abs(v - y));
+      if (id === nearest) d1 = Math.min(d, d1);
+      else if (d < d1) {
+        if (nearest) d2 = d1;
+        nearest = id;
+        d1 = d;
+      } else if (d < d2) d2 = d;
+    }
+  }
+  return d1 + d2 <= GAP + 1;
 }
 
 /** The connected pixels of one value about (x, y), their box, and the cells around them. */
@@ -128,7 +167,9 @@ export function acceptAt(annotation, prediction, x, y) {
   if (!prediction.labels[py * prediction.width + px]) return 0;
   const region = flood(prediction.labels, prediction.width, prediction.height, px, py);
   const id = annotation.newId();
-  assign(annotation, inImage(annotation, prediction, region), id, (v) => !isCell(v));
+  const there = inImage(annotation, prediction, region);
+  assign(annotation, there, id, (v) => !isCell(v));
+  markGaps(annotation, there.box);
   return id;
 }
 
@@ -167,7 +208,7 @@ export function acceptAll(annotation, prediction) {
   each((q, i) => {
     if (ids.has(q) && isFree(labels[i])) labels[i] = ids.get(q);
   });
-  annotation.changed(prediction.x, prediction.y, prediction.x + prediction.width, prediction.y + prediction.height);
+  markGaps(annotation, [prediction.x, prediction.y, prediction.x + prediction.width, prediction.y + prediction.height]);
   return ids.size;
 }
 

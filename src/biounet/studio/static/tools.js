@@ -1,11 +1,11 @@
 // The tools, and how pointer, pen, fingers and wheel drive them.
 
 import { BACKGROUND, NONE } from "./annotation.js";
-import { acceptAt, fillAt, fillEnclosed, isCell, paintSegment } from "./painting.js";
+import { acceptAt, fillAt, fillEnclosed, isCell, markGaps, paintSegment } from "./painting.js";
 
 // drawn on 24 x 24, strokes only
 export const TOOLS = [
-  { id: "new", key: "n", name: "New cell", tip: "Each stroke is a new cell; closed outlines are filled",
+  { id: "new", key: "n", name: "New cell", tip: "Each stroke is a new cell; closed outlines are filled, narrow gaps between cells become background",
     icon: "M12 4a7 7 0 1 0 7 7 M19 3v6 M16 6h6" },
   { id: "add", key: "a", name: "Add", tip: "Paint on the cell in which the stroke begins",
     icon: "M4 20c3 0 4-1 4-3a2.5 2.5 0 0 1 4 2c0 2-3 3-8 1 M11 15l8.5-9.5a1.8 1.8 0 0 1 2.5 2.5L13 17" },
@@ -94,7 +94,7 @@ export class Hand {
   }
 
   begin(x, y, tool) {
-    const { annotation, page } = { annotation: this.page.annotation, page: this.page };
+    const page = this.page, annotation = page.annotation;
     const under = annotation.at(Math.floor(x), Math.floor(y));
     let value, may;
     if (tool === "erase") {
@@ -175,7 +175,10 @@ export class Hand {
     const s = this.stroke, { annotation } = this.page;
     this.stroke = null;
     if (!s || !annotation.snapshot) return;
-    if ((s.tool === "new" || s.tool === "add") && s.box) fillEnclosed(annotation, s.value, s.box);
+    if ((s.tool === "new" || s.tool === "add") && s.box) {
+      fillEnclosed(annotation, s.value, s.box);
+      markGaps(annotation, s.box);
+    }
     annotation.commit();
     this.page.view.redraw();
     this.page.painted();
