@@ -186,6 +186,14 @@ def test_another_experiment_is_refused(tmp_path: Path, cells: Path, copy: Path) 
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
 
+def test_wrong_terms_are_told_before_training(tmp_path: Path, cells: Path) -> None:
+    for average, device, told in (("twice", "cpu", "average"), ("none", "abacus", "abacus")):
+        terms = Terms(None, "fast", average, device, TERMS.said)
+        with pytest.raises(InputError, match=told):
+            reproduce("usiigaci", cells, tmp_path / "out", terms)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_damaged_result_is_told(cells: Path, copy: Path) -> None:
     (copy / "fcn" / "result.json").write_text("{}")
     with pytest.raises(InputError, match=r"result\.json, which is damaged"):

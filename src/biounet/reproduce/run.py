@@ -11,6 +11,8 @@ from biounet.images.atomic import cannot_write, written_whole
 from biounet.images.dataset import DataSet, read_item
 from biounet.images.layouts import find_dataset
 from biounet.network_settings import SlidingWindowSettings
+from biounet.prediction.engines import choose_device
+from biounet.prediction.predictor import n_rotations
 from biounet.report.data_section import sentence
 from biounet.report.page import write_page
 from biounet.reproduce.contest import (
@@ -62,6 +64,8 @@ def reproduce(
     """
     task = TASKS[name]
     contestants = _contestants(windows)
+    n_rotations(terms.average)  # told before hours of training
+    choose_device(terms.device)
     dataset = find_dataset([data], labels_are=task.labels_are)
     division = task.divide(dataset.items)
     description = _describe(task, division, terms)
