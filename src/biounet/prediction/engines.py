@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from biounet.errors import InputError
 from biounet.networks import fold
 from biounet.networks.convolution import Convolution
 
@@ -86,9 +87,20 @@ def has_native_bfloat16() -> bool:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device of a name; "auto": a GPU where there is one."""
+    """The device of a name; "auto": a GPU where there is one.
+
+    Raises:
+        InputError: there is no such device, or not on this machine.
+    """
     if wanted != "auto":
-        return torch.device(wanted)
+        try:
+            return torch.empty(0, device=wanted).device
+        except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+            raise InputError(
+                f"device {wanted!r} ({str(error).splitlines()[0].rstrip('.')})",
+                "auto, or a device of this machine (cpu, cuda, mps)",
+                "choose another",
+            ) from None
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
