@@ -94,13 +94,14 @@ def choose_device(wanted: str) -> torch.device:
     """
     if wanted != "auto":
         try:
-            return torch.empty(0, device=wanted).device
-        except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+            torch.empty(0, device=wanted)
+        except (RuntimeError, AssertionError):  # torch built without CUDA asserts
             raise InputError(
-                f"device {wanted!r} ({str(error).splitlines()[0].rstrip('.')})",
-                "auto, or a device of this machine (cpu, cuda, mps)",
+                f"device {wanted!r}, which this machine or its PyTorch lacks",
+                "auto, or one that is there (cpu, cuda, mps)",
                 "choose another",
             ) from None
+        return torch.device(wanted)
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
