@@ -10,6 +10,7 @@ import tifffile
 import zarr
 
 from biounet.config import IntensitySettings, ObjectSettings
+from biounet.errors import InputError
 from biounet.geometry import Footprint
 from biounet.images.ome_zarr_writing import create_ome_zarr
 from biounet.images.reading import read_image
@@ -18,6 +19,7 @@ from biounet.model import write_model
 from biounet.prediction.blocks import BlockGrid, enlarged, plan_blocks
 from biounet.prediction.files import predict_files
 from biounet.prediction.options import PredictOptions, parse_save
+from biounet.prediction.recipe import read_recipe, ready_predictor
 
 WHOLE = PredictOptions(engine="torch", precision="float32", tile=76)
 IN_BLOCKS = replace(WHOLE, memory_bytes=0, block_px=32)
@@ -72,7 +74,7 @@ def test_blocks_give_the_files_of_the_whole(tmp_path, model_path, blobs, suffix)
 
 def test_blocks_of_a_volume(tmp_path, small_model, blobs):
     write_model(small_model(dimensions=3), tmp_path / "m.safetensors")
-    write_image(tmp_path / "v.tif", blobs(0, 20, 60, 50), "ZYX", (2.0, 0.5, 0.5))
+    write_image(tmp_path / "v.tif", blobs(0, 14, 44, 40), "ZYX", (2.0, 0.5, 0.5))
     save = parse_save("labels,probabilities,rois,geojson,table")
     whole = replace(WHOLE, tile=28, save=save)
     blocked = replace(whole, memory_bytes=0, block_px=16)
@@ -242,3 +244,34 @@ def test_a_corrupt_page_in_the_middle_is_told(tmp_path, model_path, blobs):
         outcome = predict_files(model_path, [path], tmp_path / "out", options)
         assert "a.tif" in outcome.failed[0][1]
     assert not list((tmp_path).glob("out/*labels*"))
+
+
+def test_missing_chunks_are_told_and_damaged_ones_refused(tmp_path, model_path, blobs):
+    path = tmp_path / "a.ome.zarr"
+    array = create_ome_zarr(path, (128, 128), np.uint8, "YX", chunks=(64, 64))
+    array[:] = blobs(0, 128, 128) | 1
+    options = replace(IN_BLOCKS, save=("probabilities",))
+    assert predict_files(model_path, [path], tmp_path / "all", options).notes == ()
+    chunks = sorted(p for p in (path / "0").rglob("*") if p.is_file() and p.name != "zarr.json")
+    assert len(chunks) == 4
+    chunks[0].unlink()
+    (note,) = predict_files(model_path, [path], tmp_path / "missing", options).notes
+    assert note.startswith("1 of 4 chunks of ")
+    chunks[1].write_bytes(b"nonsense")
+    ((failed, error),) = predict_files(model_path, [path], tmp_path / "bad", options).failed
+    assert failed == path.resolve()
+    assert "damaged pixels" in error
+
+
+def test_a_worker_of_another_version_is_told(tmp_path, model_path, blobs):
+    write_image(tmp_path / "a.tif", blobs(0, 90, 80), "YX")
+    predict_files(model_path, [tmp_path / "a.tif"], tmp_path / "out", WHOLE)
+    recipe = read_recipe(tmp_path / "out")
+    with pytest.raises(InputError, match=r"biounet .* in a worker; wanted 0\.0\.1"):
+        ready_predictor(model_path, replace(recipe, version="0.0.1"))
+    with pytest.raises(InputError, match="another model at"):
+        ready_predictor(model_path, replace(recipe, model="0" * 64))
+    path = tmp_path / "out" / "prediction.json"
+    path.write_text(path.read_text().replace(recipe.version, "0.0.1"))
+    with pytest.raises(InputError, match=r"results with version 0\.0\.1"):
+        predict_files(model_path, [tmp_path / "a.tif"], tmp_path / "out", WHOLE)

@@ -27,6 +27,19 @@ def read_ome_zarr(path: Path, axes: str | None = None) -> tuple[Header, DiskArra
     return header, DiskArray(path, functools.partial(_open_level, inner=inner))
 
 
+def count_missing_chunks(path: Path) -> tuple[int, int]:
+    """How many chunks of the largest level are not stored, and how many there are.
+
+    A chunk that is not stored reads as the fill value, as the format has it: writers leave out
+    empty ones, but so does a copy that was cut short.
+    """
+    import zarr
+
+    inner = _look(path, None)[1]
+    array = zarr.open_array(path / inner if inner else path, mode="r")
+    return array.nchunks - array.nchunks_initialized, array.nchunks
+
+
 def _open_level(path: Path, inner: str) -> Opened:
     import zarr
 

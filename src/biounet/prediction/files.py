@@ -1,7 +1,7 @@
 """Predict on files: finds them, skips what is finished, and tells at the end what failed."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from biounet.errors import InputError, OutputError
 from biounet.images.atomic import cannot_write, remove_leftovers
 from biounet.images.challenge import frame_number
 from biounet.images.image import Image
+from biounet.images.ome_zarr_reading import count_missing_chunks
 from biounet.images.reading import read_image
 from biounet.prediction.instances import label_objects
 from biounet.prediction.job import fits_memory, work_folder
@@ -95,7 +96,20 @@ def predict_files(
         done=tuple(task.path for task in tasks if task.path not in failures),
         skipped=len(tasks) - len(to_do),
         failed=tuple(failures.items()),
+        notes=tuple(_notes([task for task in to_do if task.path not in failures])),
     )
+
+
+def _notes(tasks: Sequence[FileTask]) -> Iterator[str]:
+    """What is to be known of images that are done."""
+    for task in tasks:
+        if task.is_zarr:
+            n_missing, n_chunks = count_missing_chunks(task.path)
+            if 0 < n_missing < n_chunks:
+                yield (
+                    f"{n_missing} of {n_chunks} chunks of {task.path} are not stored and were read "
+                    "as empty: right for empty regions, wrong for a copy that was cut short"
+                )
 
 
 def _run(
