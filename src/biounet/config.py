@@ -78,8 +78,8 @@ class TrainingSettings(Frozen):
     """Of SGD; AdamW's first beta."""
     weight_decay: NonNegative = 0.0
     schedule: Literal["constant", "cosine"] = "cosine"
-    warmup: Fraction = 0.02
-    """Share of the budget over which the learning rate rises."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 100
+    """Steps over which the learning rate rises; fewer in short runs."""
     average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay per step of the exponential average of the weights; 0: none."""
     gradient_norm: NonNegative = 0.0
@@ -128,7 +128,7 @@ PAPER = Settings(
         learning_rate=1e-3,
         momentum=0.99,
         schedule="constant",
-        warmup=0.0,
+        warmup_steps=0,
     ),
 )
 """The 2015 paper: 31 million weights, one large tile a step, momentum 0.99, no normalisation."""

@@ -21,11 +21,18 @@ class Budget:
         return min(used_s / self.seconds, 1.0) if self.seconds > 0 else 1.0
 
 
-def learning_rate(settings: TrainingSettings, progress: float) -> float:
-    """The learning rate at a share of the budget: a rise, then constant or half a cosine."""
+WARMUP_SHARE = 0.2
+"""Of the budget that the rise of the learning rate may take: short runs rise faster."""
+
+
+def learning_rate(settings: TrainingSettings, step: int, progress: float) -> float:
+    """The learning rate of a step: a rise, then constant or half a cosine.
+
+    The rise is counted in steps, for it is the first steps that would throw the weights far off.
+    """
     rate = settings.learning_rate
-    if progress < settings.warmup:
-        return rate * max(progress / settings.warmup, 0.01)
-    if settings.schedule == "constant":
-        return rate
-    return rate * (0.5 + 0.5 * math.cos(math.pi * progress))
+    if settings.warmup_steps:
+        rate *= min(1.0, max((step + 1) / settings.warmup_steps, progress / WARMUP_SHARE))
+    if settings.schedule == "cosine":
+        rate *= 0.5 + 0.5 * math.cos(math.pi * progress)
+    return rate

@@ -137,7 +137,7 @@ def _learn(run: Run, state: State, on_step: Callable[[Callable[[], ModelFile]], 
             training.seed,
         )
         sampling_s += time.monotonic() - ready
-        rate = learning_rate(training, progress)
+        rate = learning_rate(training, step, progress)
         losses.append(train_step(state.learner, batch, rate, step, training))
         state.position = replace(state.here(), step=step + 1)
         now = time.monotonic()
