@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 	touch $@
 
 .venv/development: .venv/runtime
-	$(PIP) -e '.[all,test,dev]'
+	$(PIP) -e '.[cluster,cpu,bioimageio,studio,test,dev]'
 	touch $@
 
 demo: .venv/runtime

@@ -84,7 +84,7 @@ def open_image(image: Any, axes: str | None, n_channels: int) -> Image:
     """An `Image` of a path or an array; three axes that fit the channels are channels."""
     if isinstance(image, str | Path):
         return read_image(image, axes)
-    shape = getattr(image, "shape", ())
+    shape: tuple[int, ...] = getattr(image, "shape", ())
     if axes is None and n_channels > 1 and len(shape) == 3:
         axes = "CYX" if shape[0] == n_channels else "YXC"
     return as_image(image, axes)

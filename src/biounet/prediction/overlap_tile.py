@@ -23,7 +23,8 @@ def predict_tile(
     grey = read_region(source, tile.read_start, tile.read_stop)
     probabilities = engine(normalise(grey, intensity)[None])[0]
     written = tuple(slice(0, b - a) for a, b in zip(tile.write_start, tile.write_stop, strict=True))
-    return probabilities[(slice(None), *written)]
+    part: NDArray[np.float32] = probabilities[(slice(None), *written)]
+    return part
 
 
 def predict_tiles(

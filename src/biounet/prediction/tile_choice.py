@@ -11,8 +11,8 @@ OUTPUT_PX = {2: 516, 3: 60}
 BYTES_PER_VALUE = 4
 VALUES_PER_PX = 6
 """Feature values that are alive at once, a pixel of the input and channel of the first level: the
-skip, the concatenation, a convolution's input and output. Measured 3.5 for the U-Net in float32 (2.1 in
-bfloat16), with room to spare."""
+skip, the concatenation, a convolution's input and output. Measured for the U-Net: 3.5 in float32,
+2.1 in bfloat16; with room to spare."""
 
 MEMORY_SHARE = 0.4
 """Of the free memory that a tile may take."""
