@@ -365,3 +365,15 @@ def test_pytorch_alone_needs_none_of_the_extra(monkeypatch, timings):
         monkeypatch.setitem(sys.modules, package, None)
     tile = NETWORKS["unet"].footprint.smallest_tile
     assert choose_engine(a_model(), CPU, "torch", "float32", tile, timings).name == "torch"
+
+
+@pytest.mark.parametrize(
+    ("engine", "asked", "device"),
+    [("openvino", "auto", "cpu"), ("onnx", "auto", "cpu"), ("torch", "auto", "auto")],
+)
+def test_engines_for_the_cpu_leave_a_gpu_alone(engine, asked, device, monkeypatch, timings):
+    wanted = []
+    monkeypatch.setattr(predictor, "timings_file", lambda: timings)
+    monkeypatch.setattr(predictor, "choose_device", lambda name: wanted.append(name) or CPU)
+    predictor.make_predictor(a_model(), asked, "float32", None, "none", engine)
+    assert wanted == [device]
