@@ -319,6 +319,51 @@ def test_fingers(browser: Any, folder: Path) -> None:
         person.sees("#counts", "^1 cell,")
 
 
+PAN_AND_ZOOM = """async () => {
+  const canvas = document.getElementById("canvas"), box = canvas.getBoundingClientRect();
+  const frames = [];
+  const frame = () => new Promise((go) => requestAnimationFrame(() => go(performance.now())));
+  canvas.setPointerCapture = () => {};
+  const pointer = (kind, x, y) => canvas.dispatchEvent(new PointerEvent(kind, {
+    clientX: box.left + x, clientY: box.top + y, pointerId: 1, button: 1, bubbles: true }));
+  let last = await frame();
+  for (let k = 0; k < 360; k++) {
+    const t = k / 60;
+    if (k % 120 === 0) pointer("pointerdown", 300, 300);
+    const [x, y] = [300 + 250 * Math.sin(2 * t), 300 + 200 * Math.cos(3 * t)];
+    if (k % 120 < 60) pointer("pointermove", x, y);
+    if (k % 120 === 60) pointer("pointerup", 300, 300);
+    if (k % 120 >= 60) canvas.dispatchEvent(new WheelEvent("wheel", {
+      deltaY: 14 * (k % 240 < 120 ? -1 : 1), clientX: box.left + 400, clientY: box.top + 300,
+      bubbles: true, cancelable: true }));
+    const now = await frame();
+    if (k > 60) frames.push(now - last);
+    last = now;
+  }
+  return frames.sort((a, b) => a - b);
+}"""
+
+
+@pytest.mark.slow
+def test_pan_and_zoom_of_a_large_image_are_smooth(browser: Any, tmp_path: Path) -> None:
+    """16 bit, 4096 x 4096, a thousand cells: the typical frame takes its 16.7 ms."""
+    y, x = np.mgrid[:4096, :4096].astype(np.float32)
+    waves = np.sin(x / 20) * np.sin(y / 20)
+    tifffile.imwrite(tmp_path / "large.tif", (20000 + 9000 * waves).astype(np.uint16))
+    (tmp_path / "labels").mkdir()
+    ids = (1 + (y // 126) * 32 + x // 126).astype(np.uint16)
+    tifffile.imwrite(
+        tmp_path / "labels/large_labels.tif", np.where(waves > 0.3, ids, 0), compression="zlib"
+    )
+    with running(tmp_path) as address:
+        person = Person(browser, address)
+        person.sees("#counts", "cells, ")
+        person.page.evaluate(PAN_AND_ZOOM)  # the tiles are loaded
+        frames = person.page.evaluate(PAN_AND_ZOOM)
+        assert frames[len(frames) // 2] < 20, frames
+        assert frames[int(0.9 * len(frames))] < 40, frames
+
+
 def test_every_control_has_a_name_and_fits(browser: Any, folder: Path) -> None:
     with running(folder) as address:
         person = Person(browser, address)

@@ -7,6 +7,7 @@ import sys
 import webbrowser
 from pathlib import Path
 
+import torch
 import uvicorn
 
 from biounet.errors import InputError
@@ -17,6 +18,8 @@ from biounet.studio.server import Studio, make_app
 def serve(folder: Path, port: int, open_browser: bool) -> None:
     """Serve the studio of a folder until Ctrl-C; a training that runs keeps its weights."""
     studio = Studio(open_folder(folder))
+    # One core for the browser: a thread that has to wait for one makes all others of a step wait.
+    torch.set_num_threads(max(1, torch.get_num_threads() - 1))
     token = secrets.token_urlsafe(24)
     try:
         listening = socket.create_server(("127.0.0.1", port))

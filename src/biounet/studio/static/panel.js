@@ -82,10 +82,13 @@ export class LossCurve {
     for (const [, loss] of shown) smooth.push((mean += (loss - mean) * Math.max(0.08, 1 / (smooth.length + 1))));
     const log = (v) => Math.log(Math.max(v, 1e-6));
     const values = shown.map(([, loss]) => log(loss));
-    const low = Math.min(...values), high = Math.max(...values);
+    const sorted = values.toSorted((a, b) => a - b); // a patch may have next to no loss: left out
+    const low = Math.min(sorted[Math.floor(0.03 * sorted.length)], ...smooth.map(log));
+    const high = Math.max(sorted.at(-1 - Math.floor(0.03 * sorted.length)), ...smooth.map(log));
     const first = shown[0][0], last = shown.at(-1)[0];
     const x = (step) => (SVG_LEFT + (SVG_WIDTH * (step - first)) / Math.max(last - first, 1)).toFixed(1);
-    const y = (v) => (3 + (SVG_HEIGHT - 6) * (1 - (v - low) / Math.max(high - low, 1e-6))).toFixed(1);
+    const share = (v) => Math.min(Math.max((v - low) / Math.max(high - low, 1e-6), 0), 1);
+    const y = (v) => (3 + (SVG_HEIGHT - 6) * (1 - share(v))).toFixed(1);
     const path = (ys) => `M${shown.map(([step], k) => `${x(step)} ${y(ys[k])}`).join("L")}`;
     byId("loss-raw").setAttribute("d", path(values));
     byId("loss-line").setAttribute("d", path(smooth.map(log)));

@@ -17,9 +17,10 @@ function show(target) {
   }
   tip.hidden = false;
   const box = target.getBoundingClientRect(), own = tip.getBoundingClientRect();
-  const beside = target.closest("#tools") !== null;
-  const x = beside ? box.right + 8 : box.left + box.width / 2 - own.width / 2;
-  const y = beside ? box.top + box.height / 2 - own.height / 2 : box.bottom + 8;
+  const middle = box.top + box.height / 2 - own.height / 2;
+  let [x, y] = [box.left + box.width / 2 - own.width / 2, box.bottom + 8];
+  if (target.closest("#tools")) [x, y] = [box.right + 8, middle];
+  if (target.closest("#panel")) [x, y] = [target.closest("#panel").getBoundingClientRect().left - own.width - 8, middle];
   tip.style.left = `${Math.max(6, Math.min(x, innerWidth - own.width - 6))}px`;
   tip.style.top = `${Math.max(6, Math.min(y, innerHeight - own.height - 6))}px`;
 }
