@@ -84,6 +84,31 @@ def test_processes_and_one_that_dies(tmp_path, model_path, inputs, alone):
     assert_same(alone, tmp_path / "out")
 
 
+def test_workers_end_with_a_killed_process_and_another_goes_on(tmp_path, model_path, inputs, alone):
+    code = (
+        "from pathlib import Path; from biounet.prediction.files import predict_files\n"
+        "from biounet.prediction.options import PredictOptions\n"
+        f"predict_files(Path({str(model_path)!r}), [Path({str(inputs)!r})], "
+        f"Path({str(tmp_path / 'out')!r}), {replace(OPTIONS, workers=2)!r})\n"
+    )
+    main = subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "2"}
+    )
+    computed = tmp_path / "out" / ".a.tif-work" / "computed"
+    while not (computed.is_dir() and len(list(computed.iterdir())) > 2):
+        assert main.poll() is None
+        time.sleep(0.02)
+    children = psutil.Process(main.pid).children(recursive=True)
+    main.kill()
+    main.wait()
+    assert len(children) >= 2
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+    options = replace(OPTIONS, workers=1)
+    assert not predict_files(model_path, [inputs], tmp_path / "out", options).failed
+    assert_same(alone, tmp_path / "out")
+
+
 def test_processes_that_always_die():
     with (
         open_crew(replace(OPTIONS, workers=2)) as crew,

@@ -66,7 +66,7 @@ def predict_files(
         InputError: no images, two for one output, a model that cannot be read, results of another
             model or other settings in `out`, or a folder that cannot be written.
     """
-    model_path = model_path_of(model_path)
+    model_path, out = model_path_of(model_path).resolve(), out.resolve()
     ledger = read_ledger(out)
     tasks = plan_tasks(find_inputs(inputs, out, ledger), out, options.save)
     if read_recipe(out) is None:

@@ -1,6 +1,10 @@
 """Where tasks run: threads of this process, processes of this machine, or a Dask cluster."""
 
 import multiprocessing
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -18,6 +22,7 @@ from importlib import import_module
 from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
+import psutil
 import torch
 
 from biounet.errors import InputError
@@ -172,13 +177,25 @@ def open_crew(options: PredictOptions) -> Iterator[Crew]:
         context = _process_context()
         crew = Crew(
             max(1, torch.get_num_threads() // n),
-            lambda: ProcessPoolExecutor(n, context),
+            lambda: ProcessPoolExecutor(n, context, _follow, (os.getpid(),)),
             lambda: 2 * n,
         )
     try:
         yield crew
     finally:
         crew.close()
+
+
+def _follow(process_id: int) -> None:
+    """Make a worker end with the process that it works for, killed or not, and not by Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other one tells when to stop
+
+    def watch() -> None:
+        while psutil.pid_exists(process_id):
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _process_context() -> BaseContext:
