@@ -22,11 +22,11 @@ def written(path: Path, array: NDArray[Any], axes: str = "YX") -> Pyramid:
 
 def test_levels_are_means_of_two_by_two(tmp_path: Path) -> None:
     image = np.zeros((600, 3), np.uint16)
-    image[:2] = [[10, 20, 7], [30, 41, 9]]
+    image[:2] = [[10, 20, 7], [30, 42, 9]]
     pyramid = written(tmp_path / "a.tif", image)
     assert [level.shape for level in pyramid.levels] == [(1, 600, 3), (1, 300, 2)]
-    # (10 + 20 + 30 + 41) / 4 = 25.25; the odd column stands for itself: (7 + 9) / 2 = 8
-    assert pyramid.levels[1][0, 0].tolist() == [25, 8]
+    # (10 + 20 + 30 + 42) / 4 = 25.5; the odd column stands for itself: (7 + 9) / 2 = 8
+    assert pyramid.levels[1][0, 0].tolist() == [26, 8]
 
 
 @settings(max_examples=20, deadline=None)

@@ -61,6 +61,9 @@ def test_two_tabs(served: Any, sent_patch: Callable[..., Any], folder: Path) -> 
     seen = np.frombuffer(gzip.decompress(labels.body), "<u2").reshape(60, 80)
     assert np.array_equal(seen, tifffile.imread(folder / "labels/a_labels.tif"))
     assert 9 not in seen
+    served.post("api/rest", {"name": "a.tif", "version": 2, "is_background": True})
+    erased = {**first, "version": 2, "patches": [sent_patch(3, 4, np.full((5, 6), 65535))]}
+    assert served.post("api/strokes", erased).status == 409  # late, before it is rubbish
 
 
 def test_rubbish_is_answered_in_words(served: Any, sent_patch: Callable[..., Any]) -> None:
