@@ -370,6 +370,52 @@ def report(run: Path) -> None:
 
 
 @app.command
+def export(
+    model: str,
+    *,
+    format: Literal["onnx", "bioimageio"],  # noqa: A002 (the flag's name)
+    out: Path,
+) -> None:
+    """Write a model for other programs: ONNX, or a bioimage.io package for Fiji and ilastik.
+
+    Example: `biounet export my-run --format bioimageio --out cells.zip`
+
+    Parameters
+    ----------
+    model
+        A model file, a run folder, or the name of a shipped network.
+    format
+        `onnx`, or `bioimageio` (deepImageJ, ilastik, napari).
+    out
+        The file to write.
+    """
+    from biounet.api import find_model
+    from biounet.export import export_model
+
+    say(f"written: {export_model(find_model(model), format, out)}")
+
+
+@app.command
+def studio(folder: Path = Path(), *, port: int = 0, no_browser: bool = False) -> None:
+    """Paint cells, train, and correct, in the browser.
+
+    Example: `biounet studio my-images`
+
+    Parameters
+    ----------
+    folder
+        A folder of images; labels are saved beside them as they are painted.
+    port
+        Of the local server; 0: any that is free.
+    no_browser
+        Only print the address.
+    """
+    from biounet.studio import run_studio
+
+    run_studio(folder, port, open_browser=not no_browser)
+
+
+@app.command
 def reproduce(
     task: Literal["isbi2012", "dic-hela", "phc-u373", "usiigaci", "nuclei", "lungs"],
     *,
