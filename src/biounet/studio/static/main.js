@@ -2,63 +2,34 @@
 
 import { Annotation, BACKGROUND, NONE } from "./annotation.js";
 import { Overlay } from "./overlay.js";
-import { acceptAll, removeCell } from "./painting.js";
-import { byId, Contrast, listImages, LossCurve } from "./panel.js";
-import { address, getBytes, getJson, listen, post } from "./server.js";
+import { attempt, page, say } from "./page.js";
+import { removeCell } from "./painting.js";
+import { byId, Contrast, listImages } from "./panel.js";
+import { getJson, listen, post } from "./server.js";
 import { Tiles } from "./tiles.js";
 import "./tips.js";
+import {
+  loadPrediction, loss, save, showPredictionNote, showStatus, takeAll, trainOrStop,
+} from "./training.js";
 import { Hand, TOOLS } from "./tools.js";
 import { View } from "./view.js";
 
-const page = {
-  state: null, // what the server told: images, status
-  info: null, // of the open image
-  annotation: null,
-  overlay: null,
-  view: null,
-  select(id) {
-    this.overlay?.select(id);
-    this.view.redraw();
-  },
-  say,
-  painted() {
-    countSoon();
-    const image = this.state.images.find((one) => one.name === this.info.name);
-    if (image && !image.annotated) {
-      image.annotated = true;
-      showImages();
-    }
-    byId("hint").hidden = true;
-  },
-};
-const loss = new LossCurve();
 const contrast = new Contrast((low, high) => {
   page.view.tiles?.setContrast(low, high);
   page.view.redraw();
 });
 page.view = new View(byId("canvas"), moved);
 const hand = new Hand(byId("canvas"), byId("brush"), page);
-
-// ---- words
-
-let sayTimer;
-function say(words, lasts = 5000) {
-  const toast = byId("toast");
-  toast.textContent = words;
-  toast.hidden = false;
-  clearTimeout(sayTimer);
-  sayTimer = setTimeout(() => (toast.hidden = true), lasts);
-}
-
-/** Run something that asks the server; what it refuses is said. */
-async function attempt(act) {
-  try {
-    return await act();
-  } catch (error) {
-    say(error.message, 9000);
-    return undefined;
+page.hand = hand;
+page.painted = () => {
+  countSoon();
+  const image = page.state.images.find((one) => one.name === page.info.name);
+  if (image && !image.annotated) {
+    image.annotated = true;
+    showImages();
   }
-}
+  byId("hint").hidden = true;
+};
 
 function showSaved({ kind, waiting, problem, own }) {
   const saved = byId("saved");
@@ -193,100 +164,6 @@ function remove() {
   page.select(0);
   page.painted();
   return undefined;
-}
-
-// ---- training and segmentation
-
-const DOING = { preparing: "Preparing", training: "Training", segmenting: "Segmenting" };
-
-function showStatus(status) {
-  page.state.status = status;
-  const isBusy = status.state !== "idle";
-  const button = byId("train");
-  button.textContent = isBusy ? "Stop" : status.model ? "Train on" : "Train";
-  button.classList.toggle("stop", isBusy);
-  const progress = byId("progress");
-  if (status.state === "preparing") progress.removeAttribute("value");
-  else progress.value = isBusy ? status.progress : 0;
-  progress.classList.toggle("quietly", !isBusy);
-  byId("segment").disabled = isBusy || !status.model;
-  byId("export-model").disabled = !status.model;
-  byId("export-labels").disabled = !page.state.images.some((image) => image.annotated);
-  byId("afresh").closest("label").hidden = !status.model;
-  byId("problem").hidden = !status.problem;
-  byId("problem").textContent = status.problem ?? "";
-  if (isBusy) {
-    const steps = status.state === "training" ? `, step ${status.step}` : "";
-    byId("status").textContent = `${DOING[status.state]}${steps}`;
-  } else if (!status.problem) {
-    byId("status").textContent = status.model
-      ? `Model ${status.model} is ready.`
-      : "Paint a few cells and some background, then train.";
-  } else byId("status").textContent = "Stopped:";
-}
-
-async function trainOrStop() {
-  if (page.state.status.state !== "idle") return post("api/stop", {});
-  hand.finish();
-  await page.annotation?.flush();
-  const afresh = byId("afresh").checked;
-  if (afresh) loss.set([]);
-  byId("afresh").checked = false;
-  return post("api/train", { minutes: Number(byId("minutes").value), afresh });
-}
-
-async function loadPrediction() {
-  const name = page.info.name;
-  const { bytes, about } = await getBytes("api/prediction", { name });
-  if (page.info.name !== name) return;
-  page.overlay.setPrediction({ ...about, labels: new Uint16Array(bytes) });
-  page.view.redraw();
-  showPredictionNote();
-}
-
-function showPredictionNote() {
-  const p = page.overlay?.prediction;
-  const ids = p ? new Set(p.labels) : new Set();
-  ids.delete(0);
-  const isWhole = p && p.width === page.info.width && p.height === page.info.height;
-  byId("accept-all").disabled = !ids.size;
-  byId("export-segmentation").disabled = !isWhole;
-  byId("prediction-note").textContent = p
-    ? `${ids.size} ${ids.size === 1 ? "cell" : "cells"} after ${p.step} steps${isWhole ? "" : ", in a part of the image"}.`
-    : "Nothing yet: train, or segment with the last model.";
-}
-
-function takeAll() {
-  if (!page.overlay?.prediction) return say("There is no segmentation yet.");
-  page.annotation.begin();
-  let n = 0;
-  try {
-    n = acceptAll(page.annotation, page.overlay.prediction);
-  } catch (error) {
-    say(error.message);
-  }
-  page.annotation.commit();
-  page.view.redraw();
-  page.painted();
-  return say(`${n} ${n === 1 ? "cell" : "cells"} accepted. Correct what is wrong, then train on.`);
-}
-
-function save(path, parameters) {
-  attempt(async () => {
-    await page.annotation?.flush();
-    const response = await fetch(address(path, parameters));
-    if (!response.ok) {
-      const { found, wanted, remedy } = await response.json();
-      throw new Error(`Found ${found}; wanted ${wanted}; ${remedy}.`);
-    }
-    const link = document.createElement("a");
-    const disposition = response.headers.get("Content-Disposition") ?? "";
-    const named = /filename\*=utf-8''([^;]+)|filename="([^"]+)"/i.exec(disposition);
-    link.download = named ? decodeURIComponent(named[1] ?? named[2]) : path.split("/").at(-1);
-    link.href = URL.createObjectURL(await response.blob());
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-  });
 }
 
 // ---- tools, keys, buttons
