@@ -26,13 +26,15 @@ import psutil
 import torch
 
 from biounet.errors import InputError
+from biounet.prediction.engines import choose_device
 from biounet.prediction.options import PredictOptions
+from biounet.prediction.sharing import LARGEST_BATCH
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-N_IN_FLIGHT = 3
-"""Tasks at once in one process: one reads, one computes, one writes."""
+N_IN_FLIGHT = {"cpu": 3, "cuda": 2 * LARGEST_BATCH, "mps": 2 * LARGEST_BATCH}
+"""Tasks at once in one process: some are read, some computed together, some written."""
 
 CONNECT_S = 10
 """How long a scheduler may take to answer."""
@@ -170,9 +172,8 @@ def open_crew(options: PredictOptions) -> Iterator[Crew]:
         return
     n = options.workers
     if n == 1:
-        crew = Crew(
-            torch.get_num_threads(), lambda: ThreadPoolExecutor(N_IN_FLIGHT), lambda: N_IN_FLIGHT
-        )
+        n_tasks = N_IN_FLIGHT[choose_device(options.device).type]
+        crew = Crew(torch.get_num_threads(), lambda: ThreadPoolExecutor(n_tasks), lambda: n_tasks)
     else:
         context = _process_context()
         crew = Crew(

@@ -1,0 +1,76 @@
+"""One engine for many threads: whose tiles, in which batches, and whose errors."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from biounet.prediction.predictor import make_predictor
+from biounet.prediction.sharing import in_one_thread
+
+
+def tile(value, side=4):
+    return np.full((1, 1, side, side), value, np.float32)
+
+
+class Slow:
+    """An engine that notes its batches and waits until it may go on."""
+
+    def __init__(self):
+        self.batches, self.threads, self.go = [], set(), threading.Event()
+
+    def __call__(self, tiles):
+        self.go.wait(10)
+        self.threads.add(threading.get_ident())
+        self.batches.append(tiles[:, 0, 0, 0].tolist())
+        if -1 in self.batches[-1]:
+            raise MemoryError("too much")
+        return tiles * 2
+
+
+def ask(engine, slow, values, sides=None):
+    """All at once, the first one before the others."""
+    sides = sides or [4] * len(values)
+    with ThreadPoolExecutor(len(values)) as threads:
+        answers = []
+        for value, side in zip(values, sides, strict=True):
+            answers.append(threads.submit(engine, tile(value, side)))
+            threading.Event().wait(0.02)
+        slow.go.set()
+        return [answer.exception() or answer.result() for answer in answers]
+
+
+def test_tiles_that_wait_are_computed_together_in_one_thread():
+    slow = Slow()
+    answers = ask(in_one_thread(slow, 1, lambda _: 3), slow, range(8))
+    assert slow.batches == [[0, 0, 0], [1, 2, 3], [4, 5, 6], [7, 0, 0]]
+    assert [a[0, 0, 0, 0] for a in answers] == [2 * k for k in range(8)]
+    assert len(slow.threads) == 1
+    assert slow.threads != {threading.get_ident()}
+
+
+def test_other_shapes_wait_for_their_turn():
+    slow = Slow()
+    engine = in_one_thread(slow, 1, lambda _: 3)
+    answers = ask(engine, slow, [0, 1, 2, 3, 4], [4, 4, 5, 4, 5])
+    assert slow.batches == [[0, 0, 0], [1, 3, 0], [2, 4, 0]]
+    assert [a.shape[-1] for a in answers] == [4, 4, 5, 4, 5]
+
+
+def test_an_error_goes_to_those_who_asked():
+    slow = Slow()
+    engine = in_one_thread(slow, 1, lambda _: 2)
+    answers = ask(engine, slow, [1, -1, 2, 3])
+    assert [isinstance(a, MemoryError) for a in answers] == [False, True, True, False]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_numbers_of_a_tile_do_not_depend_on_who_is_beside_it(small_model, precision):
+    engine = make_predictor(small_model(), "cpu", precision, None, "none").engine
+    tiles = np.random.default_rng(0).random((4, 1, 108, 124), np.float32)
+    together = engine(tiles)
+    np.testing.assert_array_equal(engine(tiles[::-1].copy())[::-1], together)
+    alone = np.zeros_like(tiles)
+    alone[0] = tiles[2]
+    np.testing.assert_array_equal(engine(alone)[0], together[2])
