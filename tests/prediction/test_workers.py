@@ -189,6 +189,7 @@ def test_a_cluster_and_a_worker_that_dies(tmp_path, model_path, inputs, alone, c
     assert_same(alone, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_goes_away(tmp_path, model_path, inputs, alone, cluster):
     address, scheduler, _ = start_cluster(cluster, 1)
     kill = KillOnce(lambda: scheduler.pid)
