@@ -1,0 +1,1 @@
+"""The commands, one file each: they parse nothing, call what lies below, and print."""

@@ -1,0 +1,20 @@
+"""What data, a model or a run is."""
+
+from pathlib import Path
+
+from biounet.commands.output import say
+
+
+def inspect(*what: Path) -> None:
+    """Say what data, a model or a run is, in one screen.
+
+    Example: `biounet inspect my-folder`
+
+    Parameters
+    ----------
+    what
+        A folder of annotated images, an image and its labels, a model file, or a run folder.
+    """
+    from biounet.inspection import describe
+
+    say(describe(list(what)))

@@ -1,0 +1,83 @@
+"""Prediction on files."""
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+from biounet.commands.output import say, warnings_as_lines
+from biounet.errors import InputError
+
+
+def predict(
+    model: Path,
+    *inputs: Path,
+    out: Path,
+    save: str = "labels",
+    tile: str = "auto",
+    average: str = "none",
+    engine: Literal["auto", "torch", "openvino", "onnx"] = "auto",
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    device: str = "auto",
+    axes: str | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+) -> int:
+    """Segment images of any size; run again, it does only what is missing.
+
+    Example: `biounet predict my-run images/ --out segmented --save labels,table`
+
+    Parameters
+    ----------
+    model
+        A model file, a run folder, or the name of a shipped network.
+    inputs
+        Images, and folders of images.
+    out
+        Folder of the results.
+    save
+        Any of labels, probabilities, rois (ImageJ), geojson (QuPath), table, ctc, isbi2012.
+    tile
+        Side of the input tile in px, or auto.
+    average
+        `none`, `d4` (the 8 symmetries) or `rotations:N`.
+    engine
+        What computes.
+    precision
+        Of the computation.
+    device
+        `auto`, `cpu`, `cuda` or `mps`.
+    axes
+        Names of the inputs' axes, such as ZYX, in place of what the files say.
+    workers
+        Processes on this machine; the threads are divided among them.
+    scheduler
+        Address of a Dask scheduler whose workers compute instead.
+    """
+    from biounet.prediction.files import predict_files
+    from biounet.prediction.options import PredictOptions, parse_save
+    from biounet.progress import files_progress
+
+    if tile != "auto" and not tile.isdecimal():
+        raise InputError(f"--tile {tile}", "auto, or a side in px", "such as --tile 572")
+    options = PredictOptions(
+        save=parse_save(save),
+        tile=None if tile == "auto" else int(tile),
+        average=average,
+        engine=engine,
+        precision=precision,
+        device=device,
+        axes=axes,
+        workers=workers,
+        scheduler=scheduler,
+    )
+    with files_progress() as on_progress, warnings_as_lines():
+        outcome = predict_files(model, inputs, out, options, on_progress)
+    for note in outcome.notes:
+        print(f"biounet: {note}", file=sys.stderr)  # noqa: T201
+    for path, error in outcome.failed:
+        print(f"biounet: {path} failed: {error}", file=sys.stderr)  # noqa: T201
+    before = f" ({outcome.skipped} were there before)" if outcome.skipped else ""
+    say(f"{len(outcome.done)} of {len(outcome.done) + len(outcome.failed)} images in {out}{before}")
+    if not outcome.failed:
+        return 0
+    return 1 if outcome.done else 2

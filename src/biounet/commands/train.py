@@ -1,0 +1,117 @@
+"""Training."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from biounet.commands.output import command_started, say
+from biounet.commands.said import said_settings
+from biounet.errors import InputError
+
+
+def train(
+    *data: Path,
+    out: Path,
+    preset: Literal["fast", "paper"] | None = None,
+    network: Literal["unet", "sliding-window", "fcn"] | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    images: Path | None = None,
+    labels: Path | None = None,
+    labels_are: Literal["instances", "mask", "classes"] | None = None,
+    ignore_value: int | None = None,
+    truth: Literal["gold", "silver", "gold+silver"] = "gold",
+    axes: Literal["YX", "ZYX"] | None = None,
+    validation: str | None = None,
+    start_from: Annotated[str | None, Parameter(name="--from")] = None,
+    seed: int | None = None,
+    device: str = "auto",
+    settings: Path | None = None,
+    change: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
+    resume: bool = False,
+) -> None:
+    """Train a network on annotated images.
+
+    Example: `biounet train my-folder --out my-run --minutes 20`
+
+    Parameters
+    ----------
+    data
+        A folder with `images/` and `labels/`, a Cell Tracking Challenge folder, or an image stack
+        and its label stack; see `biounet inspect`.
+    out
+        The run folder to write.
+    preset
+        `fast` (the default), or `paper` for the 2015 recipe.
+    network
+        The network; `unet` unless asked otherwise.
+    steps
+        Budget in steps.
+    minutes
+        Budget in minutes of wall time, everything included.
+    images
+        Folder or file of the images, where the labels lie elsewhere.
+    labels
+        Folder or file of the labels.
+    labels_are
+        What labels mean; found by looking if not said.
+    ignore_value
+        Label of pixels that nobody annotated.
+    truth
+        Which truth of the Cell Tracking Challenge.
+    axes
+        Whether pages are 2-D images or slices of volumes.
+    validation
+        Share of the images held out (0 to 1), or a folder of other annotated images.
+    start_from
+        A model file, run folder or shipped network to begin from.
+    seed
+        Seed of everything random.
+    device
+        auto, cpu, cuda or mps.
+    settings
+        A YAML file of settings, such as another run's `settings.yaml`.
+    change
+        Any setting, as `training.patch_px=292`; can be repeated.
+    resume
+        Go on with the run in `out`, or start it when nothing was saved yet.
+    """
+    from biounet.api import find_model, train_dataset
+    from biounet.images.layouts import find_dataset
+    from biounet.learning.setup import Request
+    from biounet.progress import training_progress
+    from biounet.report import write_report
+
+    if steps is not None and minutes is not None:
+        raise InputError("both --steps and --minutes", "one budget", "leave one out")
+    said = said_settings(settings, change)
+    flags = {"steps": steps, "minutes": minutes, "seed": seed}
+    said.setdefault("training", {}).update({k: v for k, v in flags.items() if v is not None})
+    if network is not None:
+        said.setdefault("network", {})["kind"] = network
+    held_out = None
+    if validation is not None:
+        try:
+            said["training"]["validation_fraction"] = float(validation)
+        except ValueError:
+            held_out = find_dataset([Path(validation)], labels_are=labels_are, axes=axes)
+    dataset = find_dataset(data, images, labels, labels_are, ignore_value, truth, axes)
+    request = Request(
+        preset=preset or said.get("preset", "fast"),
+        said=said,
+        device=device,
+        start_from=None if start_from is None else find_model(start_from),
+        started=command_started(),
+        command=shlex.join(["biounet", *sys.argv[1:]]),
+        validation=held_out,
+    )
+    with training_progress() as on_record:
+        model = train_dataset(dataset, request, out, resume, on_record)
+    score = model.file.provenance["score"]
+    say(f"model: {out / 'best.safetensors'}")
+    say(f"report: {write_report(out)}")
+    if score:
+        say("validation: " + ", ".join(f"{name} {value:.3f}" for name, value in score.items()))
