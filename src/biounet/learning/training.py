@@ -12,7 +12,7 @@ from biounet.learning.checkpoint import (
     restore_checkpoint,
     write_checkpoint,
 )
-from biounet.learning.finish import finish, validate
+from biounet.learning.finish import REPORT_S, finish, validate
 from biounet.learning.run import Run, log, model_of
 from biounet.learning.run_folder import Record, RunFolder, append_record, forget_after
 from biounet.learning.sampling import TrainingImage, draw_batch
@@ -106,7 +106,7 @@ def _learn(run: Run, state: State, on_step: Callable[[Callable[[], ModelFile]], 
         for i in run.data.training
     )
     before_s = time.monotonic() - run.started
-    reserve_s = 1.0 + 0.02 * (run.total_s or 0)  # for the end: labels' settings, files, report
+    reserve_s = _ending_s(run)
     n_validations = training.validations if run.data.validation else 0
     progress = logged = saved = _progress(run, before_s, reserve_s, state.here())
     saved_at, losses, sampling_s = time.monotonic(), [], 0.0
@@ -122,7 +122,7 @@ def _learn(run: Run, state: State, on_step: Callable[[Callable[[], ModelFile]], 
             asked = time.monotonic()
             state.position = replace(state.position, n_validations=due)
             _keep_if_best(run, state)
-            reserve_s = 1.0 + 0.02 * (run.total_s or 0) + 4 * (time.monotonic() - asked)
+            reserve_s = _ending_s(run) + 4 * (time.monotonic() - asked)
         if progress >= 1:
             break
         ready = time.monotonic()
@@ -158,6 +158,12 @@ def _learn(run: Run, state: State, on_step: Callable[[Callable[[], ModelFile]], 
         if now - saved_at >= training.checkpoint_s and progress - saved >= CHECKPOINT_SHARE:
             write_checkpoint(state.learner, state.here(), run.folder.checkpoint)
             saved_at, saved = now, progress
+
+
+def _ending_s(run: Run) -> float:
+    """Seconds kept for the end: the labels' settings, the models, the report."""
+    total_s = run.total_s or 0.0
+    return min(REPORT_S + 2, 0.1 * total_s) + 0.02 * total_s
 
 
 def _progress(run: Run, before_s: float, reserve_s: float, position: Position) -> float:
