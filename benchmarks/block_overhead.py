@@ -24,16 +24,16 @@ from biounet.images.regions import read_region
 from biounet.model import Intensity, ModelFile, write_model
 from biounet.network_settings import UNetSettings
 from biounet.networks import build_network
-from biounet.prediction import block_tasks
-from biounet.prediction.block_tasks import ComputeBlock, ShrinkBox
-from biounet.prediction.job import open_job, read_parts
-from biounet.prediction.large import label_job
-from biounet.prediction.ledger import source_of
-from biounet.prediction.merging import merge_parts
-from biounet.prediction.options import PredictOptions
-from biounet.prediction.recipe import settle_recipe
-from biounet.prediction.tasks import FileTask
-from biounet.prediction.workers import open_crew
+from biounet.prediction.jobs import block_tasks
+from biounet.prediction.jobs.block_tasks import ComputeBlock, ShrinkBox
+from biounet.prediction.jobs.job import open_job, read_parts
+from biounet.prediction.jobs.large import label_job
+from biounet.prediction.jobs.ledger import source_of
+from biounet.prediction.jobs.merging import merge_parts
+from biounet.prediction.jobs.options import PredictOptions
+from biounet.prediction.jobs.recipe import settle_recipe
+from biounet.prediction.jobs.tasks import FileTask
+from biounet.prediction.jobs.workers import open_crew
 
 CHUNK_PX = 512
 MARGIN_PX = 92

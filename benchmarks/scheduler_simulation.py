@@ -2,7 +2,7 @@
 
     python benchmarks/scheduler_simulation.py [--workers 1000] [--blocks 200000] [--json FILE]
 
-An event simulation of what `biounet.prediction.workers` and a Dask scheduler do: each worker is
+An event simulation of what `prediction/jobs/workers.py` and a Dask scheduler do: each worker is
 handed a second block while it computes the first; handing out takes the scheduler's time, one
 block after another; a worker that dies loses the blocks that it holds, and they go to others when
 that is noticed. The costs are those measured with `block_overhead.py`.

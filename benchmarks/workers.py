@@ -17,8 +17,8 @@ from biounet.images.ome_zarr_writing import create_ome_zarr
 from biounet.model import Intensity, ModelFile, write_model
 from biounet.network_settings import UNetSettings
 from biounet.networks import build_network
-from biounet.prediction.files import predict_files
-from biounet.prediction.options import PredictOptions
+from biounet.prediction.jobs.files import predict_files
+from biounet.prediction.jobs.options import PredictOptions
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from biounet.export.bioimageio import Credits, export_bioimageio, halo, identifi
 from biounet.model import Intensity, ModelFile, network_of
 from biounet.network_settings import FCNSettings, SlidingWindowSettings, UNetSettings
 from biounet.networks import build_network
-from biounet.prediction import runtimes
+from biounet.prediction.engines import runtimes
 
 onnx = pytest.importorskip("onnx", reason="needs the extra cpu: onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra cpu: ONNX Runtime")

@@ -15,13 +15,21 @@ from biounet.errors import InputError
 from biounet.model import Intensity, ModelFile, network_of
 from biounet.network_settings import FCNSettings, SlidingWindowSettings, UNetSettings
 from biounet.networks import build_network, fold
-from biounet.prediction import engine_choice, engine_timing, predictor
-from biounet.prediction.agreement import Agreement, agreement, is_equal, probe_tile, small_probe
-from biounet.prediction.engine_choice import choose_engine, usable_threads
-from biounet.prediction.engine_timing import measure, recall, remember
+from biounet.prediction import predictor
+from biounet.prediction.engines import choice as engine_choice
 from biounet.prediction.engines import parts, take_parts, torch_engine
-from biounet.prediction.onnx_graph import onnx_graph
-from biounet.prediction.runtimes import NotExpressibleError, onnx_engine, openvino_engine
+from biounet.prediction.engines import timing as engine_timing
+from biounet.prediction.engines.agreement import (
+    Agreement,
+    agreement,
+    is_equal,
+    probe_tile,
+    small_probe,
+)
+from biounet.prediction.engines.choice import choose_engine, usable_threads
+from biounet.prediction.engines.onnx_graph import onnx_graph
+from biounet.prediction.engines.runtimes import NotExpressibleError, onnx_engine, openvino_engine
+from biounet.prediction.engines.timing import measure, recall, remember
 
 pytest.importorskip("openvino", reason="needs the extra cpu: OpenVINO")
 pytest.importorskip("onnxruntime", reason="needs the extra cpu: ONNX Runtime")

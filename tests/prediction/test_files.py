@@ -14,9 +14,9 @@ from biounet.errors import InputError
 from biounet.images.reading import read_image
 from biounet.images.writing import write_image
 from biounet.model import write_model
-from biounet.prediction.files import predict_files
 from biounet.prediction.instances import label_objects
-from biounet.prediction.options import PredictOptions, parse_save
+from biounet.prediction.jobs.files import predict_files
+from biounet.prediction.jobs.options import PredictOptions, parse_save
 from biounet.prediction.predictor import make_predictor, predict_plane
 
 PLAIN = PredictOptions(engine="torch", precision="float32")

@@ -9,7 +9,7 @@ import pytest
 
 from biounet.images.reading import read_image
 from biounet.images.writing import write_image
-from biounet.prediction.options import PredictOptions, parse_save
+from biounet.prediction.jobs.options import PredictOptions, parse_save
 
 OPTIONS = PredictOptions(
     save=parse_save("labels,probabilities,table"),
@@ -25,7 +25,7 @@ OPTIONS = PredictOptions(
 def processes():
     """Starts processes that have imported the package already; each is killed as any other."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["biounet.prediction.files", "zarr", "skimage.measure"])
+    context.set_forkserver_preload(["biounet.prediction.jobs.files", "zarr", "skimage.measure"])
     return context
 
 
@@ -44,7 +44,7 @@ CHILD = """
 import resource
 import torch
 from biounet.errors import InputError
-from biounet.prediction.files import predict_files
+from biounet.prediction.jobs.files import predict_files
 torch.set_num_threads(1)
 if largest_file is not None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))

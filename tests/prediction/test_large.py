@@ -16,10 +16,10 @@ from biounet.images.ome_zarr_writing import create_ome_zarr
 from biounet.images.reading import read_image
 from biounet.images.writing import write_image
 from biounet.model import write_model
-from biounet.prediction.blocks import BlockGrid, enlarged, plan_blocks
-from biounet.prediction.files import predict_files
-from biounet.prediction.options import PredictOptions, parse_save
-from biounet.prediction.recipe import read_recipe, ready_predictor
+from biounet.prediction.jobs.blocks import BlockGrid, enlarged, plan_blocks
+from biounet.prediction.jobs.files import predict_files
+from biounet.prediction.jobs.options import PredictOptions, parse_save
+from biounet.prediction.jobs.recipe import read_recipe, ready_predictor
 
 WHOLE = PredictOptions(engine="torch", precision="float32", tile=76)
 IN_BLOCKS = replace(WHOLE, memory_bytes=0, block_px=32)
@@ -142,7 +142,7 @@ def test_blocks_for_a_cluster_grow_while_there_are_enough():
 
 
 def test_blocks_of_several_chunks_are_shards(tmp_path, model_path, blobs, monkeypatch):
-    monkeypatch.setattr("biounet.prediction.job.CHUNKS_PER_BLOCK", {"cpu": 2})
+    monkeypatch.setattr("biounet.prediction.jobs.job.CHUNKS_PER_BLOCK", {"cpu": 2})
     write_image(tmp_path / "a.ome.zarr", blobs(0, 300, 150), "YX")
     chosen = replace(IN_BLOCKS, save=("labels", "probabilities"))
     predict_files(model_path, [tmp_path / "a.ome.zarr"], tmp_path / "out", chosen)

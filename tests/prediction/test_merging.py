@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from biounet.config import ObjectSettings
 from biounet.prediction.instances import grow, label_objects
-from biounet.prediction.merging import find_parts, merge_parts
+from biounet.prediction.jobs.merging import find_parts, merge_parts
 
 
 def cuts(draw, size):

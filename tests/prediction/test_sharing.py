@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from biounet.prediction.jobs.sharing import in_one_thread
 from biounet.prediction.predictor import make_predictor
-from biounet.prediction.sharing import in_one_thread
 
 
 def tile(value, side=4):

@@ -18,7 +18,8 @@ from biounet.prediction.engines import torch_engine
 width, side = map(int, sys.argv[1:])
 engine = torch_engine(build_network(UNetSettings(width=width)), torch.device("cpu"), "float32")
 engine(np.zeros((1, 1, 204, 204), np.float32))
-status = lambda name: int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+def status(name):
+    return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 before = status("VmRSS")
 Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
 engine(np.zeros((1, 1, side, side), np.float32))

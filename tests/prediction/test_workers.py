@@ -15,9 +15,9 @@ import pytest
 from biounet.errors import InputError, OutputError
 from biounet.images.reading import read_image
 from biounet.images.writing import write_image
-from biounet.prediction.files import predict_files
-from biounet.prediction.options import PredictOptions, parse_save
-from biounet.prediction.workers import open_crew
+from biounet.prediction.jobs.files import predict_files
+from biounet.prediction.jobs.options import PredictOptions, parse_save
+from biounet.prediction.jobs.workers import open_crew
 
 pytest.importorskip("distributed")
 
@@ -86,8 +86,8 @@ def test_processes_and_one_that_dies(tmp_path, model_path, inputs, alone):
 
 def test_workers_end_with_a_killed_process_and_another_goes_on(tmp_path, model_path, inputs, alone):
     code = (
-        "from pathlib import Path; from biounet.prediction.files import predict_files\n"
-        "from biounet.prediction.options import PredictOptions\n"
+        "from pathlib import Path; from biounet.prediction.jobs.files import predict_files\n"
+        "from biounet.prediction.jobs.options import PredictOptions\n"
         f"predict_files(Path({str(model_path)!r}), [Path({str(inputs)!r})], "
         f"Path({str(tmp_path / 'out')!r}), {replace(OPTIONS, workers=2)!r})\n"
     )
@@ -207,7 +207,7 @@ def test_a_scheduler_that_goes_away(tmp_path, model_path, inputs, alone, cluster
 
 
 def test_no_scheduler_there(tmp_path, model_path, inputs, monkeypatch):
-    monkeypatch.setattr("biounet.prediction.workers.CONNECT_S", 1)
+    monkeypatch.setattr("biounet.prediction.jobs.workers.CONNECT_S", 1)
     options = replace(OPTIONS, scheduler=f"tcp://127.0.0.1:{free_port()}")
     with pytest.raises(InputError, match="no scheduler at tcp"):
         predict_files(model_path, [inputs], tmp_path / "out", options)

@@ -53,8 +53,8 @@ def predict(
     scheduler
         Address of a Dask scheduler whose workers compute instead.
     """
-    from biounet.prediction.files import predict_files
-    from biounet.prediction.options import PredictOptions, parse_save
+    from biounet.prediction.jobs.files import predict_files
+    from biounet.prediction.jobs.options import PredictOptions, parse_save
     from biounet.progress import files_progress
 
     if tile != "auto" and not tile.isdecimal():

@@ -21,10 +21,10 @@ import torch
 from biounet.errors import InputError
 from biounet.images.atomic import written_whole
 from biounet.model import ModelFile, network_of
-from biounet.prediction.agreement import agreement, is_equal, probe_tile
-from biounet.prediction.engine_choice import NO_LOSS, usable_threads
 from biounet.prediction.engines import torch_engine
-from biounet.prediction.runtimes import NotExpressibleError, onnx_engine
+from biounet.prediction.engines.agreement import agreement, is_equal, probe_tile
+from biounet.prediction.engines.choice import NO_LOSS, usable_threads
+from biounet.prediction.engines.runtimes import NotExpressibleError, onnx_engine
 
 if TYPE_CHECKING:
     import onnx
@@ -58,7 +58,7 @@ def checked_graph(model: ModelFile) -> "onnx.ModelProto":
     """
     if missing := [package for package in ("onnx", "onnxruntime") if find_spec(package) is None]:
         raise InputError(f"no {missing[0]}", "it, to export", "pip install 'biounet[cpu]'")
-    from biounet.prediction.onnx_graph import onnx_graph
+    from biounet.prediction.engines.onnx_graph import onnx_graph
 
     settings = model.settings.network
     try:

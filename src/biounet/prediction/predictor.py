@@ -12,9 +12,9 @@ from biounet.images.regions import Pixels
 from biounet.images.statistics import intensity_statistics
 from biounet.model import Intensity, ModelFile
 from biounet.prediction.averaging import average_rotations, d4_engine
-from biounet.prediction.engine_choice import choose_engine
-from biounet.prediction.engine_timing import timings_file
 from biounet.prediction.engines import Engine, choose_device
+from biounet.prediction.engines.choice import choose_engine
+from biounet.prediction.engines.timing import timings_file
 from biounet.prediction.intensity import intensity_of
 from biounet.prediction.overlap_tile import predict_tile, written_slices
 from biounet.prediction.tile_choice import affordable_tile

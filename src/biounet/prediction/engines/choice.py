@@ -1,7 +1,7 @@
 """Which engine computes, and in which precision.
 
 No engine is used before it gave PyTorch's numbers for the model at hand (`agreement.py`); which
-of those is the fastest is measured once a machine (`engine_timing.py`).
+of those is the fastest is measured once a machine (`timing.py`).
 """
 
 import os
@@ -18,8 +18,6 @@ from biounet.errors import InputError
 from biounet.geometry import Shape
 from biounet.model import ModelFile, network_of
 from biounet.networks import fold
-from biounet.prediction.agreement import Agreement, agreement, is_equal, probe_tile, small_probe
-from biounet.prediction.engine_timing import measure, recall, remember, timing_key
 from biounet.prediction.engines import (
     PRECISIONS,
     Engine,
@@ -28,7 +26,15 @@ from biounet.prediction.engines import (
     take_parts,
     torch_engine,
 )
-from biounet.prediction.runtimes import NotExpressibleError, onnx_engine, openvino_engine
+from biounet.prediction.engines.agreement import (
+    Agreement,
+    agreement,
+    is_equal,
+    probe_tile,
+    small_probe,
+)
+from biounet.prediction.engines.runtimes import NotExpressibleError, onnx_engine, openvino_engine
+from biounet.prediction.engines.timing import measure, recall, remember, timing_key
 
 PACKAGES = {"torch": (), "openvino": ("openvino", "onnx"), "onnx": ("onnxruntime", "onnx")}
 """The engines, and what they need besides PyTorch."""
@@ -181,7 +187,7 @@ def _build(name: str, judge: Judge) -> Engine:
         return torch_engine(network, judge.device, judge.precision)
     if missing := [package for package in PACKAGES[name] if find_spec(package) is None]:
         raise EngineError(f"{missing[0]} is not installed (pip install 'biounet[cpu]')")
-    from biounet.prediction.onnx_graph import onnx_graph
+    from biounet.prediction.engines.onnx_graph import onnx_graph
 
     settings = judge.model.settings.network
     if name == "onnx":

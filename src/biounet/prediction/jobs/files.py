@@ -14,14 +14,12 @@ from biounet.images.image import Image
 from biounet.images.ome_zarr_reading import count_missing_chunks
 from biounet.images.reading import read_image
 from biounet.prediction.instances import label_objects
-from biounet.prediction.job import fits_memory, work_folder
-from biounet.prediction.large import predict_large
-from biounet.prediction.ledger import add_to_ledger, is_finished, read_ledger
-from biounet.prediction.options import OnProgress, Outcome, PredictOptions, Save
-from biounet.prediction.outputs import Result, write_labels, write_output, write_sequence
-from biounet.prediction.planes import iterate_planes, planes_of, resolve_axes
-from biounet.prediction.predictor import Predictor, predict_plane
-from biounet.prediction.recipe import (
+from biounet.prediction.jobs.job import fits_memory, work_folder
+from biounet.prediction.jobs.large import predict_large
+from biounet.prediction.jobs.ledger import add_to_ledger, is_finished, read_ledger
+from biounet.prediction.jobs.options import OnProgress, Outcome, PredictOptions, Save
+from biounet.prediction.jobs.outputs import Result, write_labels, write_output, write_sequence
+from biounet.prediction.jobs.recipe import (
     RECIPE_NAME,
     Recipe,
     discard_recipe,
@@ -30,7 +28,7 @@ from biounet.prediction.recipe import (
     ready_predictor,
     settle_recipe,
 )
-from biounet.prediction.tasks import (
+from biounet.prediction.jobs.tasks import (
     FileTask,
     find_inputs,
     missing,
@@ -38,7 +36,9 @@ from biounet.prediction.tasks import (
     refuse_strangers,
     sequences_of,
 )
-from biounet.prediction.workers import Crew, kept_threads, open_crew
+from biounet.prediction.jobs.workers import Crew, kept_threads, open_crew
+from biounet.prediction.planes import iterate_planes, planes_of, resolve_axes
+from biounet.prediction.predictor import Predictor, predict_plane
 
 Failures = dict[Path, str]
 

@@ -15,21 +15,21 @@ from biounet.images.atomic import written_whole
 from biounet.images.objects import Piece, write_geojson, write_rois, write_table
 from biounet.images.ome_zarr_writing import Reduction, pyramid_levels
 from biounet.images.tiff_writing import write_tiled_tiff
-from biounet.prediction.block_tasks import (
+from biounet.prediction.jobs.block_tasks import (
     ComputeBlock,
     LabelBlock,
     ShrinkBox,
     merged_path,
     open_array,
 )
-from biounet.prediction.job import Job, create_array, image_of, open_job, plane_of, read_parts
-from biounet.prediction.ledger import add_to_ledger
-from biounet.prediction.merging import merge_parts
-from biounet.prediction.options import PredictOptions, Save
-from biounet.prediction.outputs import write_sequence
-from biounet.prediction.recipe import Recipe, ready_predictor
-from biounet.prediction.tasks import FileTask
-from biounet.prediction.workers import Crew
+from biounet.prediction.jobs.job import Job, create_array, image_of, open_job, plane_of, read_parts
+from biounet.prediction.jobs.ledger import add_to_ledger
+from biounet.prediction.jobs.merging import merge_parts
+from biounet.prediction.jobs.options import PredictOptions, Save
+from biounet.prediction.jobs.outputs import write_sequence
+from biounet.prediction.jobs.recipe import Recipe, ready_predictor
+from biounet.prediction.jobs.tasks import FileTask
+from biounet.prediction.jobs.workers import Crew
 
 OnPart = Callable[[float], None]
 """Called with the share of an image that is done."""

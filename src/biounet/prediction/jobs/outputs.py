@@ -14,7 +14,7 @@ from biounet.images.objects import Piece, write_geojson, write_rois, write_table
 from biounet.images.writing import write_image
 from biounet.metrics.link import Linked, link_frame
 from biounet.model import ModelFile
-from biounet.prediction.options import Save
+from biounet.prediction.jobs.options import Save
 from biounet.prediction.planes import iterate_planes
 
 

@@ -22,9 +22,9 @@ from biounet.geometry import Shape
 from biounet.images.atomic import cannot_write
 from biounet.model import read_model
 from biounet.prediction.engines import choose_device
-from biounet.prediction.options import PredictOptions
+from biounet.prediction.jobs.options import PredictOptions
+from biounet.prediction.jobs.sharing import LARGEST_BATCH, in_one_thread
 from biounet.prediction.predictor import Predictor, make_predictor
-from biounet.prediction.sharing import LARGEST_BATCH, in_one_thread
 from biounet.prediction.tile_choice import tile_bytes
 
 RECIPE_NAME = "prediction.json"

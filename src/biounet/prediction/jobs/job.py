@@ -23,20 +23,20 @@ from biounet.images.image import Image
 from biounet.images.ome_zarr_writing import create_ome_zarr
 from biounet.images.reading import read_image
 from biounet.model import Intensity
-from biounet.prediction.blocks import (
+from biounet.prediction.jobs.blocks import (
     BLOCKS_PER_SLOT,
     CHUNKS_PER_BLOCK,
     BlockGrid,
     enlarged,
     plan_blocks,
 )
-from biounet.prediction.ledger import Source
-from biounet.prediction.merging import Parts
-from biounet.prediction.options import PredictOptions
+from biounet.prediction.jobs.ledger import Source
+from biounet.prediction.jobs.merging import Parts
+from biounet.prediction.jobs.options import PredictOptions
+from biounet.prediction.jobs.recipe import Recipe, ready_predictor
+from biounet.prediction.jobs.tasks import FileTask
 from biounet.prediction.planes import Plane, iterate_planes, planes_of, resolve_axes
 from biounet.prediction.predictor import Predictor, plane_intensity
-from biounet.prediction.recipe import Recipe, ready_predictor
-from biounet.prediction.tasks import FileTask
 
 if TYPE_CHECKING:
     import zarr

@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from biounet.network_settings import NetworkSettings
 from biounet.networks import fold
-from biounet.prediction.runtimes import NotExpressibleError
+from biounet.prediction.engines.runtimes import NotExpressibleError
 
 OPSET = 17
 """Of 2022, so that runtimes of some years' age still understand it."""

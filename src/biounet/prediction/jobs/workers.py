@@ -27,8 +27,8 @@ import torch
 
 from biounet.errors import InputError
 from biounet.prediction.engines import choose_device
-from biounet.prediction.options import PredictOptions
-from biounet.prediction.sharing import LARGEST_BATCH
+from biounet.prediction.jobs.options import PredictOptions
+from biounet.prediction.jobs.sharing import LARGEST_BATCH
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -204,7 +204,7 @@ def _process_context() -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["biounet.prediction.files"])
+    context.set_forkserver_preload(["biounet.prediction.jobs.files"])
     return context
 
 

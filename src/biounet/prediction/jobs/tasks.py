@@ -9,8 +9,8 @@ from biounet.images.challenge import frame_number
 from biounet.images.matching import list_images
 from biounet.images.ome_zarr_reading import ZARR_SUFFIXES
 from biounet.images.reading import image_stem, image_suffix, is_image
-from biounet.prediction.ledger import Ledger, Source, Sources, is_finished, source_of
-from biounet.prediction.options import Save
+from biounet.prediction.jobs.ledger import Ledger, Source, Sources, is_finished, source_of
+from biounet.prediction.jobs.options import Save
 
 ENDINGS: dict[Save, str] = {
     "rois": "_rois.zip",

@@ -14,10 +14,10 @@ from biounet.geometry import Shape
 from biounet.images.atomic import cannot_write
 from biounet.images.ome_zarr_writing import PyramidBox, Reduction, write_pyramid_box
 from biounet.prediction.instances import grow, label_objects
-from biounet.prediction.job import Block, Job, plane_of, write_parts
-from biounet.prediction.merging import find_parts
+from biounet.prediction.jobs.job import Block, Job, plane_of, write_parts
+from biounet.prediction.jobs.merging import find_parts
+from biounet.prediction.jobs.recipe import ready_predictor
 from biounet.prediction.predictor import predict_region
-from biounet.prediction.recipe import ready_predictor
 
 if TYPE_CHECKING:
     import zarr
