@@ -270,13 +270,14 @@ def test_auto_takes_the_fastest_and_remembers(monkeypatch, timings):
         return {"torch": 2.0, "openvino": 3.0, "onnx": 1.0}
 
     monkeypatch.setattr(engine_choice, "measure", fake_measure)
+    monkeypatch.setattr(engine_choice, "usable_threads", lambda: 1)
     for _ in range(2):
         assert choose_engine(model, CPU, "auto", "float32", tile, timings).name == "onnx"
     assert calls == [(["onnx", "openvino", "torch"], (1, 2, *tile))]
     larger = tuple(n + 4 for n in tile)
     choose_engine(model, CPU, "auto", "float32", larger, timings)
     assert calls[1][1] == (1, 2, *larger)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    monkeypatch.setattr(engine_choice, "usable_threads", lambda: 2)
     choose_engine(model, CPU, "auto", "float32", tile, timings)
     assert len(calls) == 3
     assert len(json.loads(timings.read_text())) == 3
