@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow lint types imports check docs bench bench-quick clean
+.PHONY: demo test test-slow lint types imports check docs bench clean
 
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 	touch $@
 
 .venv/development: .venv/runtime
-	$(PIP) -e '.[cluster,cpu,bioimageio,studio,test,dev]'
+	$(PIP) -e '.[cluster,cpu,bioimageio,studio,test,docs,dev]'
 	touch $@
 
 demo: .venv/runtime
@@ -47,10 +47,12 @@ docs: .venv/development
 	$(BIN)/mkdocs build --strict
 
 bench: .venv/development
-	$(BIN)/python -m benchmarks
+	$(BIN)/python benchmarks/pieces.py
+	$(BIN)/python benchmarks/block_overhead.py --blocks 100
+	$(BIN)/python benchmarks/sliding_window.py --side 256
 
-bench-quick: .venv/development
-	$(BIN)/python -m benchmarks --quick
+
+
 
 clean:
 	rm -rf .venv build dist site demo
