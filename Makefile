@@ -51,8 +51,5 @@ bench: .venv/development
 	$(BIN)/python benchmarks/block_overhead.py --blocks 100
 	$(BIN)/python benchmarks/sliding_window.py --side 256
 
-
-
-
 clean:
 	rm -rf .venv build dist site demo

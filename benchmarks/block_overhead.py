@@ -49,7 +49,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         found = measure_blocks(Path(folder), arguments.blocks)
-    print(json.dumps(found | measure_handing_out(arguments.scheduler), indent=1))  # noqa: T201
+    print(json.dumps(found | measure_handing_out(arguments.scheduler), indent=1))
 
 
 def measure_blocks(folder: Path, n_blocks: int) -> dict[str, float]:

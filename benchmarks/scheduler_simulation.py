@@ -170,7 +170,7 @@ def main() -> None:
     for name, cluster in cases(base):
         run = simulate(cluster, np.random.default_rng(0))
         found[name] = asdict(run)
-        print(  # noqa: T201
+        print(
             f"{name:32} {run.seconds:8.0f} s, {run.seconds / run.ideal_s - 1:6.1%} over the ideal; "
             f"tail {run.tail_s:5.0f} s; lost {run.lost:.3%}; "
             f"scheduler busy {run.scheduler_busy:4.0%}"

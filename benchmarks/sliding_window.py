@@ -139,7 +139,7 @@ def main() -> None:
     result = measure(asked.side, asked.n_windows, asked.repeats, asked.device, asked.precision)
     if asked.json is not None:
         asked.json.write_text(json.dumps(result, indent=1) + "\n")
-    print(in_words(result))  # noqa: T201
+    print(in_words(result))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def main() -> None:
         for workers in map(int, arguments.workers.split(",")):
             options = PredictOptions(engine="torch", workers=workers, memory_bytes=0)
             out = folder / f"out-{workers}"
-            print(measured(folder, out, options), flush=True)  # noqa: T201
+            print(measured(folder, out, options), flush=True)
 
 
 def measured(folder: Path, out: Path, options: PredictOptions) -> str:
