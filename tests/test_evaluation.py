@@ -147,3 +147,17 @@ def test_one_class_only_is_scored_with_a_warning(
     told = capsys.readouterr()
     assert "warning" in told.err
     assert "rand_error 1" in told.out
+
+
+def test_of_a_folder_of_results_the_right_files_are_taken(tmp_path: Path) -> None:
+    probabilities, labels = isbi_case("t18_stack3")
+    for z in range(3):
+        classes = np.stack([1 - probabilities[z], probabilities[z]])
+        (tmp_path / "p").mkdir(exist_ok=True)
+        (tmp_path / "l").mkdir(exist_ok=True)
+        write_image(tmp_path / "p" / f"s{z}_probabilities.tif", classes, "CYX")
+        write_image(tmp_path / "p" / f"s{z}_labels.tif", labels[z].astype(np.uint16), "YX")
+        write_image(tmp_path / "l" / f"s{z}.tif", labels[z].astype(np.uint16), "YX")
+    scores = evaluate_files(tmp_path / "p", tmp_path / "l", "isbi2012")
+    assert scores["v_rand"] == pytest.approx(0.730777, abs=1e-6)
+    assert evaluate_files(tmp_path / "p", tmp_path / "l", "overlap")["iou"] == 1

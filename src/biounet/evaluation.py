@@ -21,7 +21,7 @@ from biounet.images.challenge import read_sequence
 from biounet.images.image import Image
 from biounet.images.labels import as_integers
 from biounet.images.matching import list_images, match_by_name
-from biounet.images.reading import read_image
+from biounet.images.reading import image_stem, read_image
 from biounet.metrics import (
     IOU_THRESHOLDS,
     FrameMatch,
@@ -77,7 +77,7 @@ def evaluate_files(
         metrics = _choose(prediction, truth)
     if metrics == "ctc":
         return _evaluate_ctc(prediction, truth)
-    pairs = pair_files(prediction, truth)
+    pairs = pair_files(prediction, truth, "probabilities" if metrics == "isbi2012" else "labels")
     if metrics == "isbi2012":
         return _evaluate_isbi2012(pairs, on_part)
     if metrics == "overlap":
@@ -101,15 +101,22 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def pair_files(prediction: Path, truth: Path) -> list[Pair]:
-    """Each truth with its prediction: two files, or the files of two folders by name."""
+def pair_files(prediction: Path, truth: Path, kind: str = "labels") -> list[Pair]:
+    """Each truth with its prediction: two files, or the files of two folders by name.
+
+    Args:
+        kind: `labels` or `probabilities`; where a folder holds `x_labels` and `x_probabilities`,
+            as `predict` writes them, only these are taken.
+    """
     if prediction.is_dir() != truth.is_dir() and ".zarr" not in f"{prediction}{truth}":
         raise InputError(
             f"a folder and a file ({prediction}, {truth})", "two of a kind", "name both alike"
         )
     if not truth.is_dir() or truth.suffix == ".zarr":
         return [Pair(truth.stem, prediction, truth)]
-    matched, _ = match_by_name(list_images(prediction), list_images(truth))
+    predicted_files = list_images(prediction)
+    named = [p for p in predicted_files if image_stem(p).endswith(f"_{kind}")]
+    matched, _ = match_by_name(named or predicted_files, list_images(truth))
     return [Pair(truth_file.stem, predicted, truth_file) for predicted, truth_file in matched]
 
 

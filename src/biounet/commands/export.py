@@ -19,7 +19,7 @@ def export(
     Parameters
     ----------
     model
-        A model file, a run folder, or the name of a shipped network.
+        A model file or a run folder.
     format
         `onnx`, or `bioimageio` (deepImageJ, ilastik, napari).
     out

@@ -29,7 +29,7 @@ def predict(
     Parameters
     ----------
     model
-        A model file, a run folder, or the name of a shipped network.
+        A model file or a run folder.
     inputs
         Images, and folders of images.
     out

@@ -67,7 +67,7 @@ def train(
     validation
         Share of the images held out (0 to 1), or a folder of other annotated images.
     start_from
-        A model file, run folder or shipped network to begin from.
+        A model file or run folder to begin from.
     seed
         Seed of everything random.
     device

@@ -75,7 +75,9 @@ def _tuned(run: Run, best: ModelFile) -> ModelFile:
     def out_of_time() -> bool:
         return run.total_s is not None and time.monotonic() - run.started > run.total_s - REPORT_S
 
-    objects = tune_objects(probabilities, items, labels_are, run.settings.objects, out_of_time)
+    objects = tune_objects(
+        probabilities, items, labels_are, run.settings.objects, run.fixed_objects, out_of_time
+    )
     reached = score(probabilities, items, labels_are, objects)
     gallery = validation_gallery(items, probabilities, labels_are, objects)
     write_validation_gallery(gallery, run.folder)

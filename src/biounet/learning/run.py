@@ -27,6 +27,7 @@ class Run:
         dataset: where they came from.
         device: where it computes.
         started: `time.monotonic()` at the start of the command, from which minutes count.
+        fixed_objects: labels' settings that the user gave, so that none is looked for.
         on_record: gets every record of the log, and every step besides.
     """
 
@@ -36,6 +37,7 @@ class Run:
     dataset: DataSet
     device: torch.device
     started: float
+    fixed_objects: frozenset[str]
     on_record: Callable[[Record], None]
 
     @property

@@ -72,7 +72,14 @@ def set_up(
         split = Split(tuple(items), held_out, f"{len(held_out)} images of their own")
     data = prepare(split, dataset, settings)
     run = Run(
-        folder, settings, data, dataset, choose_device(request.device), request.started, on_record
+        folder=folder,
+        settings=settings,
+        data=data,
+        dataset=dataset,
+        device=choose_device(request.device),
+        started=request.started,
+        fixed_objects=frozenset(request.said.get("objects", {})),
+        on_record=on_record,
     )
     started = [r for r in read_records(folder) if r["kind"] == "start"]
     if started and started[0]["data_hash"] != data.data_hash:

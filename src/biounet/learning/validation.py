@@ -104,6 +104,7 @@ def tune_objects(
     items: Sequence[Annotated],
     labels_are: str,
     objects: ObjectSettings,
+    fixed: frozenset[str],
     out_of_time: Callable[[], bool],
 ) -> ObjectSettings:
     """The settings, near the given ones, that score best on the validation images.
@@ -111,6 +112,7 @@ def tune_objects(
     One setting after the other is tried: threshold, growth, then seeds.
 
     Args:
+        fixed: names of settings that stay as they are.
         out_of_time: asked before each trial.
     """
     if labels_are == "classes":
@@ -128,7 +130,7 @@ def tune_objects(
         trials = trials[:1]
     best, best_value = objects, score(probabilities, items, labels_are, objects).value
     for name, values in trials:
-        if name == "seed_threshold" and best.method != "watershed":
+        if name in fixed or (name == "seed_threshold" and best.method != "watershed"):
             continue
         for value in values:
             trial = best.model_copy(update={name: value})

@@ -1,0 +1,47 @@
+"""Scores on held-out images, and the labels' settings found on them."""
+
+import numpy as np
+import pytest
+
+from biounet.config import ObjectSettings
+from biounet.images.dataset import Annotated
+from biounet.learning.validation import score, tune_objects
+
+PLAIN = ObjectSettings(minimum_size_px=0)
+
+
+def two_cells() -> tuple[np.ndarray, Annotated]:
+    """Two cells side by side, joined by a bridge of probability 0.6."""
+    truth = np.zeros((20, 40), np.int32)
+    truth[4:16, 4:18], truth[4:16, 22:36] = 1, 2
+    p = np.where(truth > 0, 0.95, 0.05).astype(np.float32)
+    p[8:12, 18:22] = 0.6
+    image = np.zeros((1, 20, 40), np.uint8)
+    return np.stack([1 - p, p]), Annotated("two", image, truth)
+
+
+def test_joined_cells_are_parted_by_the_settings_found() -> None:
+    probabilities, item = two_cells()
+    assert score([probabilities], [item], "instances", PLAIN).details["AP50"] == 0
+    found = tune_objects([probabilities], [item], "instances", PLAIN, frozenset(), lambda: False)
+    assert score([probabilities], [item], "instances", found).value == 1
+
+
+def test_what_the_user_fixed_stays_and_time_is_kept() -> None:
+    probabilities, item = two_cells()
+    every = frozenset(ObjectSettings.model_fields)
+    for fixed, late in ((every, False), (frozenset(), True)):
+        found = tune_objects(
+            [probabilities], [item], "instances", PLAIN, fixed, lambda late=late: late
+        )
+        assert found == PLAIN
+
+
+def test_masks_are_scored_by_iou_and_unannotated_pixels_do_not_count() -> None:
+    probabilities, item = two_cells()
+    mask = (item.labels > 0).astype(np.int32)
+    plain = score([probabilities], [Annotated("m", item.image, mask)], "mask", PLAIN)
+    assert 0.9 < plain.value < 1  # the bridge is wrong
+    annotated = probabilities[1] != np.float32(0.6)
+    without = score([probabilities], [Annotated("m", item.image, mask, annotated)], "mask", PLAIN)
+    assert without.value == pytest.approx(1)
