@@ -136,7 +136,6 @@ PAPER = Settings(
 FAST = Settings(
     preset="fast",
     network=UNetSettings(width=32, normalisation="weight-standardisation", dropout=0.0),
-    weights=WeightSettings(class_balance="none"),
     training=TrainingSettings(average_decay=0.995, gradient_norm=1.0),
 )
 """What reaches a given validation score in the fewest CPU minutes."""

@@ -64,9 +64,7 @@ def test_patches_fit_into_memory() -> None:
     assert any("memory" in c.why for c in choices)
 
 
-def test_masks_and_classes() -> None:
-    mask, _ = derive_settings(facts(labels_are="mask", object_px=None), MACHINE, "fast", {})
-    assert mask.weights.border_weight == 0
+def test_classes() -> None:
     classes, _ = derive_settings(
         facts(labels_are="classes", n_classes=4, object_px=None), MACHINE, "paper", {}
     )

@@ -194,9 +194,6 @@ def _for_speed(
     while patch > 32 and patch_bytes(patch, depth, width, dimensions) > machine.memory_bytes / 2:
         patch, why = patch * 3 // 4, "larger patches would take more than half of the free memory"
     choices.append(Choice("training.patch_px", patch, why))
-    if facts.labels_are == "mask":
-        why = "a mask has no touching objects to keep apart"
-        choices.append(Choice("weights.border_weight", 0.0, why))
     return choices
 
 
