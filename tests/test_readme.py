@@ -91,6 +91,19 @@ def test_the_python_runs(folder: Path) -> None:
     assert (folder / "cells.safetensors").exists()
 
 
+def test_the_demo_goes_to_its_end(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "biounet.cli", "demo", "--minutes", "0.2"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"report: demo/run/report.html\nAP50 \d\.\d\d\n$", done.stdout)
+    assert len(list((tmp_path / "demo" / "predicted").iterdir())) == 6
+
+
 @pytest.mark.slow
 def test_the_demo_finds_the_cells(tmp_path: Path) -> None:
     done = subprocess.run(

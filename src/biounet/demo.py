@@ -58,6 +58,7 @@ def run_demo(
     )
     model = train_dataset(find_dataset([out / "train"]), request, out / "run", False, on_record)
     matchings = []
+    (out / "predicted").mkdir()
     for path in sorted((out / "test" / "images").iterdir()):
         labels = model.segment(path)
         write_image(out / "predicted" / f"{path.stem}_labels.tif", labels.astype(np.uint16), "YX")

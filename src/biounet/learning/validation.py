@@ -109,7 +109,8 @@ def tune_objects(
 ) -> ObjectSettings:
     """The settings, near the given ones, that score best on the validation images.
 
-    One setting after the other is tried: threshold, growth, then seeds.
+    Threshold and growth are tried together, since a high threshold parts objects and growth gives
+    back what it takes off their rims; then the smallest size; then watershed.
 
     Args:
         fixed: names of settings that stay as they are.
@@ -117,24 +118,21 @@ def tune_objects(
     """
     if labels_are == "classes":
         return objects
-    trials: list[tuple[str, Sequence[object]]] = [
-        ("threshold", (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
-        ("minimum_size_px", tuple(objects.minimum_size_px * factor for factor in (2, 4))),
-        ("grow_px", (0, 1, 2)),
-        ("method", ("components", "watershed")),
-        ("seed_threshold", (0.7, 0.8, 0.9, 0.95)),
-        ("threshold", (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
-        ("grow_px", (0, 1, 2)),
+    thresholds = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    stages: list[list[dict[str, object]]] = [
+        [{"threshold": t, "grow_px": g} for t in thresholds for g in (0, 1, 2)],
+        [{"minimum_size_px": objects.minimum_size_px * factor} for factor in (2, 4)],
+        [{"method": "watershed", "seed_threshold": t} for t in (0.7, 0.8, 0.9, 0.95)],
     ]
     if labels_are == "mask":
-        trials = trials[:1]
+        stages = [[{"threshold": t} for t in thresholds]]
     best, best_value = objects, score(probabilities, items, labels_are, objects).value
-    for name, values in trials:
-        if name in fixed or (name == "seed_threshold" and best.method != "watershed"):
-            continue
-        for value in values:
-            trial = best.model_copy(update={name: value})
-            if trial == best or out_of_time():
+    for stage in stages:
+        base = best
+        for change in stage:
+            change = {name: value for name, value in change.items() if name not in fixed}
+            trial = base.model_copy(update=change)
+            if trial == base or out_of_time():
                 continue
             reached = score(probabilities, items, labels_are, trial).value
             if reached > best_value + 1e-4:
