@@ -45,9 +45,8 @@ def training_progress() -> Iterator[Callable[[Record], None]]:
         def on_record(record: Record) -> None:
             kind = record["kind"]
             if kind == "choice":
-                bar.console.print(f"{record['name']} = {record['value']}: {record['why']}") if (
-                    not bar.disable
-                ) else None
+                if not bar.disable:
+                    bar.console.print(f"{record['name']} = {record['value']}: {record['why']}")
             elif kind == "validation":
                 seen["score"] = f" · {record['score']} {record['value']:.3f}"
             elif kind == "step":

@@ -16,9 +16,7 @@ from biounet.learning.run import Run, engine_of, log, model_of
 from biounet.learning.step import Learner, trained_weights
 from biounet.learning.validation import Score, predict_items, score, tune_objects
 from biounet.model import ModelFile, read_model, write_model
-
-VALIDATION_TILE_PX = {2: 516, 3: 60}
-"""Output tiles of validation; the result does not depend on it."""
+from biounet.prediction.tile_choice import OUTPUT_PX
 
 REPORT_S = 4.0
 """Seconds of the budget kept for the files at its end and for the report."""
@@ -96,5 +94,5 @@ def _predict(run: Run, model: ModelFile) -> list[NDArray[np.float32]]:
         engine_of(run, model),
         run.settings,
         run.data.intensity,
-        VALIDATION_TILE_PX[run.settings.network.dimensions],
+        OUTPUT_PX[run.settings.network.dimensions],
     )
