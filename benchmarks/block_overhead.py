@@ -19,7 +19,7 @@ import torch
 from scipy import ndimage
 
 from biounet.config import IntensitySettings, ObjectSettings, Settings
-from biounet.images.ome_zarr_writing import create_ome_zarr, pyramid_levels
+from biounet.images.formats.ome_zarr_writing import create_ome_zarr, pyramid_levels
 from biounet.images.regions import read_region
 from biounet.model import Intensity, ModelFile, write_model
 from biounet.network_settings import UNetSettings

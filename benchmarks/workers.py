@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from biounet.config import IntensitySettings, Settings
-from biounet.images.ome_zarr_writing import create_ome_zarr
+from biounet.images.formats.ome_zarr_writing import create_ome_zarr
 from biounet.model import Intensity, ModelFile, write_model
 from biounet.network_settings import UNetSettings
 from biounet.networks import build_network

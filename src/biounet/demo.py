@@ -10,7 +10,7 @@ import numpy as np
 from biounet.api import train_dataset
 from biounet.config import DEMO
 from biounet.errors import InputError
-from biounet.images.layouts import find_dataset
+from biounet.images.layouts.find import find_dataset
 from biounet.images.reading import read_image
 from biounet.images.writing import write_image
 from biounet.learning.run_folder import Record

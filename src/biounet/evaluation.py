@@ -20,7 +20,7 @@ from biounet.images.atomic import written_whole
 from biounet.images.challenge import read_sequence
 from biounet.images.image import Image
 from biounet.images.labels import as_integers
-from biounet.images.matching import list_images, match_by_name
+from biounet.images.layouts.matching import list_images, match_by_name
 from biounet.images.reading import image_stem, read_image
 from biounet.metrics import (
     IOU_THRESHOLDS,

@@ -7,7 +7,7 @@ from biounet.api import find_model
 from biounet.config import Settings
 from biounet.errors import InputError
 from biounet.images.dataset import DataSet, read_item
-from biounet.images.layouts import find_dataset
+from biounet.images.layouts.find import find_dataset
 from biounet.learning.derive import derive_settings, look_at, this_machine
 from biounet.learning.run_folder import RunFolder, read_records
 from biounet.model import ModelFile, network_of

@@ -13,9 +13,9 @@ import tifffile
 
 from biounet.errors import InputError
 from biounet.images import download, find_dataset
-from biounet.images import public_sets as sets
-from biounet.images.public_sets import PUBLIC_SETS
-from biounet.images.unpacking import unpack_zip
+from biounet.images.public import sets
+from biounet.images.public.sets import PUBLIC_SETS
+from biounet.images.public.unpacking import unpack_zip
 
 NAME = "DIC-C2DH-HeLa"
 
@@ -179,7 +179,7 @@ def test_dangerous_and_damaged_archives(tmp_path, server, content, found):
 
 
 def test_an_archive_that_would_fill_the_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr("biounet.images.unpacking.ALWAYS_ALLOWED_BYTES", 1000)
+    monkeypatch.setattr("biounet.images.public.unpacking.ALWAYS_ALLOWED_BYTES", 1000)
     bomb = zipped({"a": bytes(10**6)}, compression=zipfile.ZIP_DEFLATED)
     (tmp_path / "x.zip").write_bytes(bomb)
     with pytest.raises(InputError, match="unpacks to 1 files of 1000000 bytes"):

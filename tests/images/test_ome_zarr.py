@@ -10,7 +10,7 @@ import zarr
 from yaozarrs import v05
 
 from biounet.errors import InputError
-from biounet.images.ome_zarr_writing import blocks, create_ome_zarr, write_pyramid
+from biounet.images.formats.ome_zarr_writing import blocks, create_ome_zarr, write_pyramid
 from biounet.images.reading import read_header, read_image
 from biounet.images.writing import write_image
 

@@ -11,8 +11,8 @@ import tifffile
 from PIL import Image as Pillow
 
 from biounet.errors import InputError
-from biounet.images import tiff_reading
-from biounet.images.disk_array import DiskArray
+from biounet.images.formats import tiff_reading
+from biounet.images.formats.disk_array import DiskArray
 from biounet.images.image import as_image
 from biounet.images.reading import image_stem, image_suffix, read_header, read_image
 from biounet.images.regions import read_region

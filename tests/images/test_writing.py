@@ -10,8 +10,9 @@ import tifffile
 import zarr
 
 from biounet.errors import InputError
-from biounet.images import atomic, tiff_writing
+from biounet.images import atomic
 from biounet.images.atomic import written_whole
+from biounet.images.formats import tiff_writing
 from biounet.images.reading import read_image
 from biounet.images.writing import write_image
 

@@ -12,7 +12,7 @@ import zarr
 from biounet.config import IntensitySettings, ObjectSettings
 from biounet.errors import InputError
 from biounet.geometry import Footprint
-from biounet.images.ome_zarr_writing import create_ome_zarr
+from biounet.images.formats.ome_zarr_writing import create_ome_zarr
 from biounet.images.reading import read_image
 from biounet.images.writing import write_image
 from biounet.model import write_model

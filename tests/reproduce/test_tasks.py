@@ -8,7 +8,7 @@ import pytest
 from biounet.errors import InputError
 from biounet.images.dataset import Item
 from biounet.images.labels import LabelMeaning
-from biounet.images.layouts import find_dataset
+from biounet.images.layouts.find import find_dataset
 from biounet.reproduce.tasks import TASKS, Items, TaskName
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from biounet.errors import InputError
 from biounet.images.dataset import read_item
-from biounet.images.layouts import find_dataset
+from biounet.images.layouts.find import find_dataset
 from biounet.images.writing import write_image
 from biounet.studio.annotation import (
     Annotation,

@@ -80,7 +80,7 @@ def train(
         Go on with the run in `out`, or start it when nothing was saved yet.
     """
     from biounet.api import find_model, train_dataset
-    from biounet.images.layouts import find_dataset
+    from biounet.images.layouts.find import find_dataset
     from biounet.learning.setup import Request
     from biounet.progress import training_progress
     from biounet.report import write_report

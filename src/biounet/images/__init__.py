@@ -9,12 +9,12 @@ from biounet.images.challenge import (
     write_linked_result,
 )
 from biounet.images.dataset import Annotated, DataSet, Item, read_item
-from biounet.images.download import Downloaded, download
+from biounet.images.formats.ome_zarr_writing import blocks, create_ome_zarr, write_pyramid
 from biounet.images.image import Header, Image, as_image
 from biounet.images.labels import LabelKind
-from biounet.images.layouts import find_dataset
-from biounet.images.ome_zarr_writing import blocks, create_ome_zarr, write_pyramid
-from biounet.images.public_sets import PUBLIC_SETS
+from biounet.images.layouts.find import find_dataset
+from biounet.images.public.download import Downloaded, download
+from biounet.images.public.sets import PUBLIC_SETS
 from biounet.images.reading import image_stem, image_suffix, read_header, read_image
 from biounet.images.regions import Pixels, read_region
 from biounet.images.statistics import IntensityStatistics, intensity_statistics

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from biounet.errors import InputError
-from biounet.images.assembly import Found, assemble
 from biounet.images.dataset import DataSet, Source, SpatialAxes
 from biounet.images.labels import LabelKind
-from biounet.images.layouts import find_dataset
-from biounet.images.pages import Pair
+from biounet.images.layouts.assembly import Found, assemble
+from biounet.images.layouts.find import find_dataset
+from biounet.images.layouts.pages import Pair
 
 
 def dataset_from_arrays(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from biounet.errors import InputError
 from biounet.images.atomic import written_whole
 from biounet.images.labels import as_integers
-from biounet.images.matching import list_images
+from biounet.images.layouts.matching import list_images
 from biounet.images.reading import read_image
 
 _FRAME = re.compile(r"(?:t|mask|man_seg_?|man_track)(\d+)(?:_(\d+))?\.tiff?", re.IGNORECASE)

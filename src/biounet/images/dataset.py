@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biounet.errors import InputError
+from biounet.images.formats.memory import check_fits
+from biounet.images.formats.picture import JPEG_SUFFIXES
 from biounet.images.image import Image
 from biounet.images.labels import (
     LabelKind,
@@ -17,9 +19,7 @@ from biounet.images.labels import (
     distinct_values,
     read_labels,
 )
-from biounet.images.memory import check_fits
 from biounet.images.partial import annotated_by_markers
-from biounet.images.picture import JPEG_SUFFIXES
 from biounet.images.reading import read_image
 from biounet.images.regions import Pixels
 

@@ -4,9 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from biounet.errors import InputError
-from biounet.images.image import Header, Image, check_axes
-from biounet.images.ome_zarr_reading import ZARR_SUFFIXES, read_ome_zarr, read_ome_zarr_header
-from biounet.images.picture import (
+from biounet.images.formats.ome_zarr_reading import (
+    ZARR_SUFFIXES,
+    read_ome_zarr,
+    read_ome_zarr_header,
+)
+from biounet.images.formats.picture import (
     JPEG_SUFFIXES,
     PNG_SUFFIXES,
     read_jpeg,
@@ -14,8 +17,9 @@ from biounet.images.picture import (
     read_png,
     read_png_header,
 )
+from biounet.images.formats.tiff_reading import TIFF_SUFFIXES, read_tiff, read_tiff_header
+from biounet.images.image import Header, Image, check_axes
 from biounet.images.regions import Pixels
-from biounet.images.tiff_reading import TIFF_SUFFIXES, read_tiff, read_tiff_header
 
 FILE_SUFFIXES = (".ome.tif", ".ome.tiff", *TIFF_SUFFIXES, *PNG_SUFFIXES, *JPEG_SUFFIXES)
 

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from biounet.errors import InputError
 from biounet.images.atomic import written_whole
+from biounet.images.formats.ome_zarr_reading import ZARR_SUFFIXES
+from biounet.images.formats.ome_zarr_writing import Reduction, write_ome_zarr
+from biounet.images.formats.picture import PNG_SUFFIXES
+from biounet.images.formats.tiff_reading import TIFF_SUFFIXES
+from biounet.images.formats.tiff_writing import Compression, write_tiff
 from biounet.images.image import check_axes
-from biounet.images.ome_zarr_reading import ZARR_SUFFIXES
-from biounet.images.ome_zarr_writing import Reduction, write_ome_zarr
-from biounet.images.picture import PNG_SUFFIXES
 from biounet.images.regions import Pixels
-from biounet.images.tiff_reading import TIFF_SUFFIXES
-from biounet.images.tiff_writing import Compression, write_tiff
 
 _STORED_AS = {np.bool_: np.uint8, np.float16: np.float32, np.float64: np.float32}
 

@@ -9,7 +9,7 @@ from typing import Any
 from biounet.errors import InputError
 from biounet.images.atomic import cannot_write, written_whole
 from biounet.images.dataset import DataSet, read_item
-from biounet.images.layouts import find_dataset
+from biounet.images.layouts.find import find_dataset
 from biounet.network_settings import SlidingWindowSettings
 from biounet.prediction.engines import choose_device
 from biounet.prediction.predictor import n_rotations

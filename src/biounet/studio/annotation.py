@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from biounet.errors import InputError
 from biounet.images.atomic import cannot_write
 from biounet.images.dataset import Source, read_raw_labels
-from biounet.images.label_notes import LabelNotes, read_label_notes, write_label_notes
+from biounet.images.layouts.label_notes import LabelNotes, read_label_notes, write_label_notes
 from biounet.images.writing import write_image
 from biounet.studio.folder import ImageFolder, labels_path
 from biounet.studio.patches import KEEP, LAST_ID, NOT_ANNOTATED, Patch

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biounet.errors import InputError
-from biounet.images.folders import IMAGE_FOLDERS, child_folders
-from biounet.images.matching import bare_stem, has_label_name, list_images
+from biounet.images.layouts.folders import IMAGE_FOLDERS, child_folders
+from biounet.images.layouts.matching import bare_stem, has_label_name, list_images
 from biounet.images.reading import image_stem
 
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 from biounet.config import ObjectSettings
 from biounet.geometry import Shape
 from biounet.images.atomic import cannot_write
-from biounet.images.ome_zarr_writing import PyramidBox, Reduction, write_pyramid_box
+from biounet.images.formats.ome_zarr_writing import PyramidBox, Reduction, write_pyramid_box
 from biounet.prediction.instances import grow, label_objects
 from biounet.prediction.jobs.job import Block, Job, plane_of, write_parts
 from biounet.prediction.jobs.merging import find_parts

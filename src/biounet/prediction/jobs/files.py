@@ -10,8 +10,8 @@ import numpy as np
 from biounet.errors import InputError, OutputError
 from biounet.images.atomic import cannot_write, remove_leftovers
 from biounet.images.challenge import frame_number
+from biounet.images.formats.ome_zarr_reading import count_missing_chunks
 from biounet.images.image import Image
-from biounet.images.ome_zarr_reading import count_missing_chunks
 from biounet.images.reading import read_image
 from biounet.prediction.instances import label_objects
 from biounet.prediction.jobs.job import fits_memory, work_folder

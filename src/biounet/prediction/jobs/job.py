@@ -19,8 +19,8 @@ import numpy as np
 from biounet.errors import InputError
 from biounet.geometry import Shape
 from biounet.images.atomic import cannot_write, written_whole
+from biounet.images.formats.ome_zarr_writing import create_ome_zarr
 from biounet.images.image import Image
-from biounet.images.ome_zarr_writing import create_ome_zarr
 from biounet.images.reading import read_image
 from biounet.model import Intensity
 from biounet.prediction.jobs.blocks import (

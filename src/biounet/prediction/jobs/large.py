@@ -12,9 +12,9 @@ from biounet.config import ObjectSettings
 from biounet.errors import InputError
 from biounet.geometry import Shape
 from biounet.images.atomic import written_whole
+from biounet.images.formats.ome_zarr_writing import Reduction, pyramid_levels
+from biounet.images.formats.tiff_writing import write_tiled_tiff
 from biounet.images.objects import Piece, write_geojson, write_rois, write_table
-from biounet.images.ome_zarr_writing import Reduction, pyramid_levels
-from biounet.images.tiff_writing import write_tiled_tiff
 from biounet.prediction.jobs.block_tasks import (
     ComputeBlock,
     LabelBlock,

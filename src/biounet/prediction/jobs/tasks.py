@@ -6,8 +6,8 @@ from pathlib import Path
 
 from biounet.errors import InputError
 from biounet.images.challenge import frame_number
-from biounet.images.matching import list_images
-from biounet.images.ome_zarr_reading import ZARR_SUFFIXES
+from biounet.images.formats.ome_zarr_reading import ZARR_SUFFIXES
+from biounet.images.layouts.matching import list_images
 from biounet.images.reading import image_stem, image_suffix, is_image
 from biounet.prediction.jobs.ledger import Ledger, Source, Sources, is_finished, source_of
 from biounet.prediction.jobs.options import Save

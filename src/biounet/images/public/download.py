@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 from biounet.errors import InputError
 from biounet.images.atomic import cannot_write, written_whole
-from biounet.images.public_sets import PUBLIC_SETS, PublicSet
-from biounet.images.unpacking import unpack_zip
+from biounet.images.public.sets import PUBLIC_SETS, PublicSet
+from biounet.images.public.unpacking import unpack_zip
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are here and the bytes of the whole, when the server tells."""

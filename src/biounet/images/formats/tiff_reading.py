@@ -13,10 +13,10 @@ import tifffile
 from numpy.typing import NDArray
 
 from biounet.errors import InputError
-from biounet.images.disk_array import DiskArray, Opened
+from biounet.images.formats.disk_array import DiskArray, Opened
+from biounet.images.formats.picture import transparent
+from biounet.images.formats.tiff_metadata import channel_names, pixel_size_um
 from biounet.images.image import Header, check_axes
-from biounet.images.picture import transparent
-from biounet.images.tiff_metadata import channel_names, pixel_size_um
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 

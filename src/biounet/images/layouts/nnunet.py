@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from biounet.errors import InputError
-from biounet.images.assembly import Found
 from biounet.images.dataset import Source
-from biounet.images.matching import list_images
-from biounet.images.pages import Pair
+from biounet.images.layouts.assembly import Found
+from biounet.images.layouts.matching import list_images
+from biounet.images.layouts.pages import Pair
 from biounet.images.reading import image_stem
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")

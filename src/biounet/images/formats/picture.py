@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biounet.errors import InputError
+from biounet.images.formats.memory import check_fits
 from biounet.images.image import Header
-from biounet.images.memory import check_fits
 
 PNG_SUFFIXES = (".png",)
 JPEG_SUFFIXES = (".jpg", ".jpeg")

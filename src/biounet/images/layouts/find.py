@@ -5,10 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from biounet.errors import InputError
-from biounet.images.assembly import Found, assemble, join
-from biounet.images.cell_tracking import Truth, find_sequences, pairs_of_sequences
 from biounet.images.dataset import DataSet, SpatialAxes
-from biounet.images.folders import (
+from biounet.images.labels import LabelKind
+from biounet.images.layouts.assembly import Found, assemble, join
+from biounet.images.layouts.cell_tracking import Truth, find_sequences, pairs_of_sequences
+from biounet.images.layouts.folders import (
     IMAGE_FOLDERS,
     LABEL_FOLDERS,
     child_folders,
@@ -17,9 +18,8 @@ from biounet.images.folders import (
     find_two,
     named_like_labels,
 )
-from biounet.images.labels import LabelKind
-from biounet.images.matching import has_label_name
-from biounet.images.nnunet import find_nnunet, is_nnunet
+from biounet.images.layouts.matching import has_label_name
+from biounet.images.layouts.nnunet import find_nnunet, is_nnunet
 from biounet.images.reading import is_image
 
 _TRAINING_FOLDERS = ("train", "training")

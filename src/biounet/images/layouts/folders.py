@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from biounet.errors import InputError
-from biounet.images.assembly import Found
 from biounet.images.dataset import Source
-from biounet.images.label_notes import read_label_notes
-from biounet.images.matching import (
+from biounet.images.layouts.assembly import Found
+from biounet.images.layouts.label_notes import read_label_notes
+from biounet.images.layouts.matching import (
     bare_stem,
     has_label_name,
     list_images,
     match_by_name,
     refuse_pickled,
 )
-from biounet.images.pages import Pair
+from biounet.images.layouts.pages import Pair
 from biounet.images.reading import image_stem, is_image
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "raw", "input", "inputs")

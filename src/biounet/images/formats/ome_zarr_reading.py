@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from biounet.errors import InputError
-from biounet.images.disk_array import DiskArray, Opened
+from biounet.images.formats.disk_array import DiskArray, Opened
 from biounet.images.image import UM_PER_UNIT, Header, check_axes
 
 # zarr and yaozarrs take half a second to import: functions import them where they need them

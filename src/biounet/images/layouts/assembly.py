@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from biounet.errors import InputError
 from biounet.images.dataset import DataSet, Item, SpatialAxes, read_raw_labels
 from biounet.images.labels import LabelKind, decide_kind, distinct_values, meaning_of
-from biounet.images.pages import Pair, Sized, items_of, look
+from biounet.images.layouts.pages import Pair, Sized, items_of, look
 
 
 @dataclass(frozen=True)

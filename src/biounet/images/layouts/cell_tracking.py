@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from biounet.errors import InputError
-from biounet.images.assembly import Found
 from biounet.images.dataset import Source
-from biounet.images.pages import Pair
+from biounet.images.layouts.assembly import Found
+from biounet.images.layouts.pages import Pair
 from biounet.images.reading import read_header
 
 Truth = Literal["gold", "silver", "gold+silver"]

@@ -1,0 +1,1 @@
+"""The file formats: TIFF, OME-Zarr, and the pictures that Pillow reads."""

@@ -1,0 +1,1 @@
+"""Folder layouts to a data set: found by looking, one file a layout (`find.py` looks)."""

@@ -1,0 +1,1 @@
+"""The public data sets: where they lie, their checksums, fetching and unpacking."""
