@@ -7,6 +7,7 @@ import tifffile
 from biounet.errors import InputError
 from biounet.images import (
     frame_number,
+    read_annotated,
     read_sequence,
     write_isbi2012,
     write_linked_result,
@@ -99,10 +100,22 @@ def test_truth_and_frames_are_sequences(make, tmp_path):
         np.testing.assert_array_equal(pixels, expected)
 
 
-def test_single_slices_are_refused(make, tmp_path):
-    make.labels("01_GT/SEG/man_seg_007_002.tif")
-    with pytest.raises(InputError, match="labels of single slices"):
+def test_a_truth_of_single_slices(make, tmp_path):
+    """man_seg_T_Z.tif: slice Z of frame T; whole frames stand beside them."""
+    five = make.labels("01_GT/SEG/man_seg_007_005.tif")
+    two = make.labels("01_GT/SEG/man_seg_007_002.tif", ids=(8,))
+    whole = make.labels("01_GT/SEG/man_seg0003.tif")
+    (first, frame), (second, slices) = read_annotated(tmp_path / "01_GT")
+    assert (first, second) == (3, 7)
+    np.testing.assert_array_equal(frame, whole)
+    assert list(slices) == [2, 5]
+    np.testing.assert_array_equal(slices[2], two)
+    np.testing.assert_array_equal(slices[5], five)
+    with pytest.raises(InputError, match=r"labels of single slices.*frame 7"):
         list(read_sequence(tmp_path / "01_GT"))
+    make.labels("01_GT/SEG/man_seg007.tif")
+    with pytest.raises(InputError, match="two files for frame 7"):
+        list(read_annotated(tmp_path / "01_GT"))
 
 
 def test_folders_that_hold_no_sequence(make, tmp_path):

@@ -183,3 +183,61 @@ def test_empty_truth_is_told() -> None:
 def test_empty_result_scores_zero() -> None:
     found = [match_frame(0, np.ones((2, 2), np.uint8), np.zeros((2, 2), np.uint8))]
     assert (seg_score(found), det_score(found)) == (0, 0)
+
+
+def write_slices(folder: Path, truth: dict[int, np.ndarray], volume: np.ndarray) -> tuple[str, str]:
+    """Truth of slices of frame 2 and a result, as the challenge names them; the oracle's paths."""
+    for z, labels in truth.items():
+        tifffile.imwrite(folder / f"man_seg_002_{z:03d}.tif", labels)
+    tifffile.imwrite(folder / "mask002.tif", volume, photometric="minisblack")
+    return str(folder / "man_seg_002.tif"), str(folder / "mask002.tif")
+
+
+def test_single_slices_of_volumes(tmp_path: Path) -> None:
+    """An object is what of it lies in the slice; the other slices of the result do not count."""
+    rng = np.random.default_rng(0)
+    volume = np.zeros((4, 12, 13), np.uint16)
+    volume[:, 1:5, 1:5], volume[:3, 6:11, 2:9], volume[2:, 2:5, 7:12] = 3, 300, 7
+    volume[volume > 0] += (1000 * np.arange(4, dtype=np.uint16)).repeat((volume > 0).sum((1, 2)))
+    # every object has an id of its own in each slice: the oracle takes equal ids for one object
+    truth = {z: np.where(volume[z] > 0, volume[z] + z, 0).astype(np.uint16) for z in (1, 3)}
+    truth[1][rng.random((12, 13)) > 0.7] = 0
+    truth[3][3:5, 1:5] = 99
+    found = list(match_frames([(2, truth)], [(1, volume), (2, volume), (3, volume)]))
+    assert [(match.frame, match.z) for match in found] == [(2, 1), (2, 3)]
+    assert [match.truth for match in found] == [(1004, 1301), (99, 3006, 3010)]
+    _, _, _, _, ious = match(*write_slices(tmp_path, truth, volume))
+    n_truth = sum(len(match.truth) for match in found)
+    assert seg_score(found) == pytest.approx(sum(ious) / n_truth, abs=1e-12)
+    expected = np.mean([seg_score([match_frame(0, truth[z], volume[z])]) for z in (1, 1, 3, 3, 3)])
+    assert seg_score(found) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_slice_that_the_result_lacks() -> None:
+    labels = np.ones((4, 5), np.uint8)
+    with pytest.raises(InputError, match=r"slice 3 of frame 0.*more than the 3 slices"):
+        list(match_frames([(0, {3: labels})], [(0, np.ones((3, 4, 5), np.uint8))]))
+    with pytest.raises(InputError, match=r"slice 1 of frame 0.*the 1 slice that"):
+        list(match_frames([(0, {1: labels})], [(0, labels)]))
+    (flat,) = match_frames([(0, {0: labels})], [(0, labels)])  # a volume of one slice
+    assert seg_score([flat]) == 1
+    with pytest.warns(MetricWarning, match="lacks frame 0"):
+        missed = list(match_frames([(0, {1: labels, 2: labels})], []))
+    assert [match.n_missed for match in missed] == [1, 1]
+
+
+def test_exactly_half_is_no_match_and_many_labels_do_no_harm() -> None:
+    """More than half: 2 of 4 px do not match, 3 of 5 do; ids are of 16 bits and have gaps."""
+    truth = np.array([[65535] * 4 + [0] * 2 + [17] * 5])
+    result = np.array([[40000] * 2 + [2] * 2 + [0] * 2 + [65535] * 3 + [1, 3]])
+    found = match_frame(0, truth, result)
+    assert [(m.truth, m.result) for m in found.matches] == [(17, 65535)]
+    assert (found.n_missed, found.n_extra, found.n_splits) == (1, 4, 0)
+    assert seg_score([found]) == pytest.approx(3 / 5 / 2)
+
+
+def test_frames_without_objects_count_for_nothing() -> None:
+    cell, empty = np.array([[1, 1, 0]]), np.zeros((1, 3), int)
+    found = list(match_frames([(0, cell), (1, empty), (2, cell)], enumerate([cell, cell, empty])))
+    assert seg_score(found) == pytest.approx(1 / 2)
+    assert det_score(found) == pytest.approx(1 - (1 + 10) / 20)

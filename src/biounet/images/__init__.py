@@ -4,6 +4,7 @@ from biounet.images.arrays import dataset_from_arrays
 from biounet.images.atomic import written_whole
 from biounet.images.challenge import (
     frame_number,
+    read_annotated,
     read_sequence,
     write_isbi2012,
     write_linked_result,
@@ -41,6 +42,7 @@ __all__ = [
     "image_stem",
     "image_suffix",
     "intensity_statistics",
+    "read_annotated",
     "read_header",
     "read_image",
     "read_item",

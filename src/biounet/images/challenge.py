@@ -76,25 +76,41 @@ def read_sequence(folder: Path) -> Iterator[tuple[int, NDArray[Any]]]:
     """The frames of 01, 01_RES, 01_GT (its SEG) or 01_GT/TRA, in order, as (number, pixels).
 
     Integer labels or grey values, (Y, X) or (Z, Y, X). Raises InputError for a folder without
-    frames, two files for one frame, and labels of single slices.
+    frames, two files for one frame, and labels of single slices (see `read_annotated`).
     """
-    numbered: dict[int, Path] = {}
-    for path, match in _matches(folder):
-        if match.group(2) is not None:
+    for number, found in read_annotated(folder):
+        if isinstance(found, dict):
             raise InputError(
-                f"labels of single slices in {folder} ({path.name})",
+                f"labels of single slices in {folder} (frame {number})",
                 "one file per frame",
-                "give a truth with whole frames",
+                "give a folder with whole frames",
             )
-        if int(match.group(1)) in numbered:
+        yield number, found
+
+
+def read_annotated(folder: Path) -> Iterator[tuple[int, NDArray[Any] | dict[int, NDArray[Any]]]]:
+    """The frames of a truth, as (number, labels), or (number, {z: labels of that slice}).
+
+    Of volumes, gold truth is often drawn in single slices (man_seg_002_005.tif: slice 5 of frame
+    2). Raises InputError for a folder without frames, and two files for one frame or slice.
+    """
+    frames: dict[int, dict[int | None, Path]] = {}
+    for path, match in _matches(folder):
+        number, z = (None if digits is None else int(digits) for digits in match.groups())
+        assert number is not None
+        parts = frames.setdefault(number, {})
+        if z in parts or (parts and None in (z, *parts)):
             raise InputError(
-                f"two files for frame {int(match.group(1))}: {path}",
-                "one file per frame",
+                f"two files for frame {number}: {path}",
+                "one file per frame, or one per annotated slice",
                 "take one of them out",
             )
-        numbered[int(match.group(1))] = path
-    for number, path in sorted(numbered.items()):
-        yield number, _pixels(path)
+        parts[z] = path
+    for number, parts in sorted(frames.items()):
+        if None in parts:
+            yield number, _pixels(parts[None])
+        else:
+            yield number, {z: _pixels(parts[z]) for z in sorted(z for z in parts if z is not None)}
 
 
 def _matches(folder: Path) -> list[tuple[Path, re.Match[str]]]:

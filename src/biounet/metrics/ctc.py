@@ -9,8 +9,9 @@ doi:10.1371/journal.pone.0144959 (DET: AOGM-D, normalised). TRA stands in `track
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +21,11 @@ from biounet.metrics.warning import MetricWarning
 
 Frames = Iterable[tuple[int, Labels]]
 """Frame numbers, ascending, with the labels of each: (Y, X) or (Z, Y, X), 0 = background."""
+
+AnnotatedFrames = Iterable[tuple[int, Labels | Mapping[int, Labels]]]
+"""The same of a truth; of a volume perhaps single slices only, (Y, X) each, by their number."""
+
+Found = TypeVar("Found")
 
 COST_OF_SPLIT, COST_OF_MISS, COST_OF_EXTRA = 5.0, 10.0, 1.0
 """What it costs to mend a wrong vertex of the tracking graph (Matula 2015, table 2)."""
@@ -36,12 +42,16 @@ class ObjectMatch:
 
 @dataclass(frozen=True)
 class FrameMatch:
-    """The objects of one frame: those of truth and result, and which match."""
+    """The objects of one frame: those of truth and result, and which match.
+
+    `z` is the slice that was annotated; None: the whole frame was.
+    """
 
     frame: int
     truth: tuple[int, ...]
     result: tuple[int, ...]
     matches: tuple[ObjectMatch, ...]
+    z: int | None = None
 
     @property
     def n_splits(self) -> int:
@@ -104,31 +114,55 @@ def match_frame(frame: int, truth: Labels, result: Labels) -> FrameMatch:
     )
 
 
-def match_frames(truth: Frames, result: Frames) -> Iterator[FrameMatch]:
+def match_frames(truth: AnnotatedFrames, result: Frames) -> Iterator[FrameMatch]:
     """Match a sequence frame by frame; only one frame of each is held at a time.
 
     Frames of the result that the truth lacks are passed over (gold truth covers a few only).
+    Where only slices of a frame are annotated, each is matched with that slice of the result
+    alone, as by the official software: an object is what of it lies in the slice.
 
     Raises:
-        InputError: frame numbers do not ascend, or as in `match_frame`.
+        InputError: frame numbers do not ascend, the result has no such slice, or as in
+            `match_frame`.
 
     Warns:
         MetricWarning: the result lacks a frame; it then counts as one without objects.
     """
     results = _ascending(result, "result")
     number, labels = next(results, (None, None))
-    for frame, truth_labels in _ascending(truth, "truth"):
+    for frame, annotated in _ascending(truth, "truth"):
         while number is not None and number < frame:
             number, labels = next(results, (None, None))
-        if number == frame and labels is not None:
-            yield match_frame(frame, truth_labels, labels)
-        else:
+        found = labels if number == frame else None
+        if found is None:
             warnings.warn(
                 f"the result lacks frame {frame}: it counts as a frame without objects",
                 MetricWarning,
                 stacklevel=2,
             )
-            yield match_frame(frame, truth_labels, np.zeros(truth_labels.shape, np.uint8))
+        if isinstance(annotated, Mapping):
+            for z, truth_slice in annotated.items():
+                found_slice = None if found is None else _slice_of(found, z, frame)
+                yield replace(_match_or_missed(frame, truth_slice, found_slice), z=z)
+        else:
+            yield _match_or_missed(frame, annotated, found)
+
+
+def _match_or_missed(frame: int, truth: Labels, result: Labels | None) -> FrameMatch:
+    return match_frame(frame, truth, np.zeros(truth.shape, np.uint8) if result is None else result)
+
+
+def _slice_of(labels: Labels, z: int, frame: int) -> Labels:
+    volume = labels[np.newaxis] if labels.ndim == 2 else labels
+    if z >= len(volume):
+        raise InputError(
+            f"truth for slice {z} of frame {frame}",
+            f"a result of more than the {len(volume)} {'slice' if len(volume) == 1 else 'slices'}"
+            " that it has",
+            "give the result of these volumes",
+        )
+    chosen: Labels = volume[z]
+    return chosen
 
 
 def seg_score(matches: Iterable[FrameMatch]) -> float:
@@ -171,7 +205,7 @@ def _warn_of_empty_truth(consequence: str) -> None:
     warnings.warn(f"the truth has no object: {consequence}", MetricWarning, stacklevel=3)
 
 
-def _ascending(frames: Frames, name: str) -> Iterator[tuple[int, Labels]]:
+def _ascending(frames: Iterable[tuple[int, Found]], name: str) -> Iterator[tuple[int, Found]]:
     last = None
     for frame, labels in frames:
         if last is not None and frame <= last:
