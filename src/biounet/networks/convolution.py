@@ -35,7 +35,7 @@ class Convolution(nn.Module):
     def __init__(self, c_in: int, c_out: int, kernel: Shape, standardised: bool) -> None:
         super().__init__()
         std = STANDARDISED_STD if standardised else sqrt(2 / (c_in * prod(kernel)))
-        self.weight = nn.Parameter(torch.randn(c_out, c_in, *kernel) * std)
+        self.weight = nn.Parameter(_gaussian((c_out, c_in, *kernel), std))
         self.bias = nn.Parameter(torch.zeros(c_out))
         self.gain = nn.Parameter(torch.ones(c_out)) if standardised else None
 
@@ -61,7 +61,7 @@ class UpConvolution(nn.Module):
         super().__init__()
         self.factor = factor
         std = STANDARDISED_STD if standardised else sqrt(2 / c_in)
-        self.weight = nn.Parameter(torch.randn(c_in, c_out, *factor) * std)
+        self.weight = nn.Parameter(_gaussian((c_in, c_out, *factor), std))
         self.bias = nn.Parameter(torch.zeros(c_out))
         self.gain = nn.Parameter(torch.ones(c_out)) if standardised else None
 
@@ -75,6 +75,12 @@ class UpConvolution(nn.Module):
         """Enlarge (N, C, …) by the factor along each axis."""
         convolve = functional.conv_transpose2d if maps.ndim == 4 else functional.conv_transpose3d
         return functional.relu(convolve(maps, self.plain_weight(), self.bias, stride=self.factor))
+
+
+def _gaussian(shape: Shape, std: float) -> Tensor:
+    """Random weights; on the meta device none, since only asking loads PyTorch's compiler (1 s)."""
+    weight = torch.empty(shape)
+    return weight if weight.is_meta else weight.normal_() * std
 
 
 def standardise(weight: Tensor, gain: Tensor, filter_axis: int) -> Tensor:

@@ -13,6 +13,7 @@ from biounet.images.statistics import intensity_statistics
 from biounet.model import Intensity, ModelFile
 from biounet.prediction.averaging import average_rotations, d4_engine
 from biounet.prediction.engines import Engine, choose_device
+from biounet.prediction.engines.agreement import small_probe
 from biounet.prediction.engines.choice import choose_engine
 from biounet.prediction.engines.timing import timings_file
 from biounet.prediction.intensity import intensity_of
@@ -73,7 +74,8 @@ def make_predictor(
     turns = n_rotations(average)
     on_cpu = device == "auto" and engine in ("openvino", "onnx")
     where = choose_device("cpu" if on_cpu else device)
-    chosen = choose_engine(model, where, engine, precision, input_shape, timings_file())
+    timed_on = small_probe(network).shape[2:]  # a fifth of a tile: the first block comes sooner
+    chosen = choose_engine(model, where, engine, precision, timed_on, timings_file())
     compute = d4_engine(chosen.engine) if average == "d4" else chosen.engine
     return Predictor(model, compute, input_shape, turns, chosen.name, chosen.precision)
 

@@ -122,13 +122,12 @@ class Job:
 
     def note(self, kind: str, block: Block) -> Path:
         """The file that tells that a block is finished: "computed" or "labelled"."""
-        name = "-".join(map(str, (*block[0], *block[1])))
-        return self.folder / kind / f"{name}.npz"
+        return self.folder / kind / _note_name(block)
 
     def unfinished(self, kind: str) -> list[Block]:
         """The blocks that are still to be computed or labelled."""
         there = {entry.name for entry in os.scandir(self.folder / kind)}
-        return [b for b in self.manifest.blocks() if self.note(kind, b).name not in there]
+        return [b for b in self.manifest.blocks() if _note_name(b) not in there]
 
     def key(self, index: Shape, box: tuple[slice, ...]) -> tuple[slice, ...]:
         """Where a box of a plane lies in the array of labels."""
@@ -146,6 +145,10 @@ class Job:
         where |= dict(zip(manifest.spatial, box, strict=True))
         where |= {a: slice(i, i + 1) for a, i in zip(manifest.series, index, strict=True)}
         return tuple(part for axis in axes if (part := where[axis]) is not None)
+
+
+def _note_name(block: Block) -> str:
+    return "-".join(map(str, (*block[0], *block[1]))) + ".npz"
 
 
 def work_folder(task: FileTask) -> Path:
