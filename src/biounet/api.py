@@ -19,6 +19,7 @@ from biounet.images.dataset import DataSet
 from biounet.images.image import Image, as_image
 from biounet.images.labels import LabelKind
 from biounet.images.reading import read_image
+from biounet.learning.processes import from_first
 from biounet.learning.run_folder import Record, open_run
 from biounet.learning.setup import Request
 from biounet.learning.training import train as train_run
@@ -176,7 +177,8 @@ def train_dataset(
     on_record: Callable[[Record], None],
 ) -> Model:
     """Train on a data set that was found; the best model."""
-    file = train_run(dataset, request, open_run(out, resume), on_record)
+    folder = from_first(request.processes, lambda: open_run(out, resume))
+    file = train_run(dataset, request, folder, on_record)
     return Model(file, make_predictor(file, request.device, "auto", None, "none"))
 
 

@@ -72,6 +72,10 @@ class TrainingSettings(Frozen):
     patch_px: Positive = 388
     """Side of the output patch."""
     batch: Positive = 1
+    """Patches a step and process."""
+    processes: Positive = 1
+    """Of `torchrun`, when the run began. A step takes batch x processes patches, however many
+    processes share them later."""
     optimiser: Literal["sgd", "adamw"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -92,6 +96,11 @@ class TrainingSettings(Frozen):
     """How often the validation images are scored during the run."""
     checkpoint_s: NonNegative = 20.0
     """Least time between two checkpoints; they are also at least 4 % of the run apart."""
+
+    @property
+    def patches_per_step(self) -> int:
+        """Of all processes together."""
+        return self.batch * self.processes
 
 
 class ObjectSettings(Frozen):

@@ -18,8 +18,8 @@ from rich.progress import (
 from biounet.learning.run_folder import Record
 
 
-def progress_bar() -> Progress:
-    """A bar on standard error; disabled where that is no terminal."""
+def progress_bar(shown: bool = True) -> Progress:
+    """A bar on standard error; disabled where that is no terminal, or if not `shown`."""
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
@@ -30,15 +30,15 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[seen]}"),
         console=console,
-        disable=not sys.stderr.isatty(),
+        disable=not (shown and sys.stderr.isatty()),
         transient=False,
     )
 
 
 @contextmanager
-def training_progress() -> Iterator[Callable[[Record], None]]:
+def training_progress(shown: bool = True) -> Iterator[Callable[[Record], None]]:
     """Draws the records of a training run as they come."""
-    with progress_bar() as bar:
+    with progress_bar(shown) as bar:
         task = bar.add_task("training", total=1.0, seen="")
         seen = {"score": ""}
 
@@ -47,6 +47,12 @@ def training_progress() -> Iterator[Callable[[Record], None]]:
             if kind == "choice":
                 if not bar.disable:
                     bar.console.print(f"{record['name']} = {record['value']}: {record['why']}")
+            elif kind == "resumed" and not bar.disable:
+                n, n_patches = record["processes"], record["patches_per_step"]
+                bar.console.print(
+                    f"resumed at step {record['step']}: {n_patches} patches a step,"
+                    f" {n_patches // n} in each of {n} processes"
+                )
             elif kind == "validation":
                 seen["score"] = f" · {record['score']} {record['value']:.3f}"
             elif kind == "step":

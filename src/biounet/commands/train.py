@@ -37,6 +37,8 @@ def train(
 
     Example: `biounet train my-folder --out my-run --minutes 20`
 
+    In several processes: `torchrun --nproc-per-node 4 -m biounet train my-folder --out my-run`
+
     Parameters
     ----------
     data
@@ -81,6 +83,7 @@ def train(
     """
     from biounet.api import find_model, train_dataset
     from biounet.images.layouts.find import find_dataset
+    from biounet.learning.processes import joined_processes
     from biounet.learning.setup import Request
     from biounet.progress import training_progress
     from biounet.report import write_report
@@ -92,24 +95,28 @@ def train(
     said.setdefault("training", {}).update({k: v for k, v in flags.items() if v is not None})
     if network is not None:
         said.setdefault("network", {})["kind"] = network
-    held_out = None
-    if validation is not None:
-        try:
-            said["training"]["validation_fraction"] = float(validation)
-        except ValueError:
-            held_out = find_dataset([Path(validation)], labels_are=labels_are, axes=axes)
-    dataset = find_dataset(data, images, labels, labels_are, ignore_value, truth, axes)
-    request = Request(
-        preset=preset or said.get("preset", "fast"),
-        said=said,
-        device=device,
-        start_from=None if start_from is None else find_model(start_from),
-        started=command_started(),
-        command=shlex.join(["biounet", *sys.argv[1:]]),
-        validation=held_out,
-    )
-    with training_progress() as on_record:
-        model = train_dataset(dataset, request, out, resume, on_record)
+    with joined_processes(device) as processes:
+        held_out = None
+        if validation is not None:
+            try:
+                said["training"]["validation_fraction"] = float(validation)
+            except ValueError:
+                held_out = find_dataset([Path(validation)], labels_are=labels_are, axes=axes)
+        dataset = find_dataset(data, images, labels, labels_are, ignore_value, truth, axes)
+        request = Request(
+            preset=preset or said.get("preset", "fast"),
+            said=said,
+            device=device,
+            start_from=None if start_from is None else find_model(start_from),
+            started=command_started(),
+            command=shlex.join(["biounet", *sys.argv[1:]]),
+            validation=held_out,
+            processes=processes,
+        )
+        with training_progress(processes.is_first) as on_record:
+            model = train_dataset(dataset, request, out, resume, on_record)
+    if not processes.is_first:
+        return
     score = model.file.provenance["score"]
     say(f"model: {out / 'best.safetensors'}")
     say(f"report: {write_report(out)}")

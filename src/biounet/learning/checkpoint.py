@@ -7,6 +7,7 @@ step are all there is; no random state is stored.
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -60,11 +61,34 @@ def read_position(path: Path) -> Position:
         return Position(**json.loads(file.metadata()["position"]))
 
 
-def restore_checkpoint(learner: Learner, path: Path) -> Position:
-    """Put a learner back to where its run stood."""
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes:
+        position: where the run stands.
+        tensors: weights, optimiser state and averages, by name.
+        scaler: the state of the gradients' scaler.
+    """
+
+    position: Position
+    tensors: dict[str, Tensor]
+    scaler: dict[str, Any]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint file."""
     with _opened(path) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = file.metadata()
+    return Checkpoint(
+        Position(**json.loads(metadata["position"])), tensors, json.loads(metadata["scaler"])
+    )
+
+
+def restore(learner: Learner, checkpoint: Checkpoint) -> None:
+    """Put a learner back to where its run stood."""
+    tensors = checkpoint.tensors
     learner.network.load_state_dict(_under("weight.", tensors))
     optimiser = learner.optimiser.state_dict()
     states: dict[int, dict[str, Tensor]] = {}
@@ -82,8 +106,7 @@ def restore_checkpoint(learner: Learner, path: Path) -> Position:
         for number, value in enumerate(learner.average):
             value.copy_(tensors[f"average.{number}"])
     if learner.scaler.is_enabled():
-        learner.scaler.load_state_dict(json.loads(metadata["scaler"]))
-    return Position(**json.loads(metadata["position"]))
+        learner.scaler.load_state_dict(checkpoint.scaler)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from biounet.config import Settings
 from biounet.images.dataset import DataSet
 from biounet.learning.preparation import TrainingData
+from biounet.learning.processes import Processes
 from biounet.learning.run_folder import Record, RunFolder, append_record
 from biounet.learning.validation import Score
 from biounet.model import ModelFile, network_of
@@ -26,6 +27,7 @@ class Run:
         data: prepared images.
         dataset: where they came from.
         device: where it computes.
+        processes: who computes; only the first one writes into the folder.
         started: `time.monotonic()` at the start of the command, from which minutes count.
         fixed_objects: labels' settings that the user gave, so that none is looked for.
         on_record: gets every record of the log, and every step besides.
@@ -36,6 +38,7 @@ class Run:
     data: TrainingData
     dataset: DataSet
     device: torch.device
+    processes: Processes
     started: float
     fixed_objects: frozenset[str]
     on_record: Callable[[Record], None]

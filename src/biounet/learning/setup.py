@@ -3,7 +3,7 @@
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from biounet.learning.derive import Choice, derive_settings, look_at, this_machi
 from biounet.learning.gallery import write_training_gallery
 from biounet.learning.gallery_views import training_gallery
 from biounet.learning.preparation import Split, prepare, split_items
+from biounet.learning.processes import ALONE, Processes, from_all, from_first, share_of
 from biounet.learning.run import Run, log
 from biounet.learning.run_folder import Record, RunFolder, make_folder, read_records
 from biounet.model import ModelFile
@@ -35,6 +36,7 @@ class Request:
         started: `time.monotonic()` at the start of the command, from which minutes count.
         command: how to repeat it, for the report.
         validation: other annotated images to score on; None: some are held out.
+        processes: who computes; settings and folder are those that the first one sees.
     """
 
     preset: str
@@ -44,6 +46,7 @@ class Request:
     started: float
     command: str
     validation: DataSet | None = None
+    processes: Processes = ALONE
 
 
 def set_up(
@@ -56,13 +59,12 @@ def set_up(
             those the run began with.
     """
     items = [read_item(item) for item in dataset.items]
-    resumed = folder.settings.exists()
-    choices: tuple[Choice, ...] = ()
-    if resumed:
-        settings = _settings_of_resumed(request, folder)
-    else:
-        settings, choices = _settings(dataset, items, request)
+    processes = request.processes
+    settings, choices, resumed = from_first(
+        processes, lambda: _settle(dataset, items, request, folder)
+    )
     training = settings.training
+    share_of(processes, training.patches_per_step)
     if request.validation is None:
         split = split_items(
             items, training.validation_fraction, settings.network.footprint, training.seed
@@ -77,10 +79,14 @@ def set_up(
         data=data,
         dataset=dataset,
         device=choose_device(request.device),
+        processes=processes,
         started=request.started,
         fixed_objects=frozenset(request.said.get("objects", {})),
         on_record=on_record,
     )
+    _check_alike(from_all(processes, (__version__, torch.__version__, data.data_hash)))
+    if not processes.is_first:
+        return run
     started = [r for r in read_records(folder) if r["kind"] == "start"]
     if started and started[0]["data_hash"] != data.data_hash:
         raise InputError(
@@ -99,6 +105,20 @@ def set_up(
     return run
 
 
+def _check_alike(of_all: Sequence[tuple[str, str, str]]) -> None:
+    """Whether all processes have the same biounet, PyTorch and data."""
+    for name, values in zip(
+        ("biounet", "PyTorch", "images and labels"), zip(*of_all, strict=True), strict=True
+    ):
+        other = next((rank for rank, value in enumerate(values) if value != values[0]), None)
+        if other is not None:
+            raise InputError(
+                f"{name} {values[other][:12]} in process {other}, {values[0][:12]} in process 0",
+                f"the same {name} in all processes",
+                "install the same versions and show all machines the same data",
+            )
+
+
 def _start_record(run: Run, split: Split, request: Request) -> Record:
     return {
         "kind": "start",
@@ -113,12 +133,23 @@ def _start_record(run: Run, split: Split, request: Request) -> Record:
         "class_weight": run.data.class_weight,
         "data_hash": run.data.data_hash,
         "device": str(run.device),
+        "processes": run.processes.n,
+        "patches_per_step": run.settings.training.patches_per_step,
         "threads": torch.get_num_threads(),
         "cores": this_machine(run.device.type).n_cores,
         "python": platform.python_version(),
         "system": platform.platform(),
         "setup_s": time.monotonic() - request.started,
     }
+
+
+def _settle(
+    dataset: DataSet, items: Sequence[Annotated], request: Request, folder: RunFolder
+) -> tuple[Settings, tuple[Choice, ...], bool]:
+    """The settings, why they were chosen, and whether the run began earlier."""
+    if folder.settings.exists():
+        return _settings_of_resumed(request, folder), (), True
+    return *_settings(dataset, items, request), False
 
 
 def _settings_of_resumed(request: Request, folder: RunFolder) -> Settings:
@@ -148,10 +179,19 @@ def _settings(
             },
             said,
         )
+    machine, processes = this_machine(device.type), request.processes
     settings, choices = derive_settings(
-        look_at(dataset, items), this_machine(device.type), request.preset, said
+        look_at(dataset, items),
+        replace(machine, memory_bytes=machine.memory_bytes // processes.n_here),
+        request.preset,
+        said,
     )
     chosen: dict[str, Any] = {"precision": choose_precision(settings.training.precision, device)}
+    if processes.n > 1 and "processes" not in said.get("training", {}):
+        chosen["processes"] = processes.n
+        n_each = settings.training.batch
+        why = f"a step takes {n_each * processes.n}: {n_each} in each process"
+        choices += (Choice("training.processes", processes.n, why),)
     if settings.training.steps is None and settings.training.minutes is None:
         chosen["minutes"] = settings.training.default_minutes
     return validated_settings(merged(settings.model_dump(), {"training": chosen})), choices

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from biounet.config import TrainingSettings
 from biounet.learning.loss import segmentation_loss
+from biounet.learning.processes import Processes, add_up
 from biounet.learning.sampling import Batch
 from biounet.prediction.engines import PRECISIONS, channels_last, channels_last_weights
 
@@ -69,17 +70,28 @@ def make_learner(
 
 
 def train_step(
-    learner: Learner, batch: Batch, rate: float, step: int, settings: TrainingSettings
+    learner: Learner,
+    batch: Batch,
+    rate: float,
+    step: int,
+    settings: TrainingSettings,
+    processes: Processes,
 ) -> float:
-    """One step down the gradient; returns the loss before it."""
+    """One step down the gradient; returns the loss before it.
+
+    Args:
+        batch: this process's share of the step's patches.
+    """
     for group in learner.optimiser.param_groups:
         group["lr"] = rate
-    torch.manual_seed(settings.seed * 1_000_003 + step)  # drop-out, the same after a resume
+    # Drop-out: the same after a resume, another in each process.
+    torch.manual_seed(settings.seed * 1_000_003 + step + (processes.rank << 40))
     image = channels_last(batch.image)
     with torch.autocast(learner.device.type, learner.dtype, enabled=learner.dtype != torch.float32):
         logits = learner.network(image)
     loss = segmentation_loss(logits, batch.class_map, batch.weights)
     torch.autograd.backward(learner.scaler.scale(loss))
+    loss = add_up(processes, learner.network, loss.detach(), batch.weights)
     if settings.gradient_norm:
         learner.scaler.unscale_(learner.optimiser)
         nn.utils.clip_grad_norm_(learner.network.parameters(), settings.gradient_norm)
@@ -91,7 +103,7 @@ def train_step(
         decay = min(settings.average_decay, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(learner.average, list(learner.network.parameters()), 1 - decay)
-    return float(loss.detach())
+    return float(loss)
 
 
 def trained_weights(learner: Learner) -> dict[str, Tensor]:

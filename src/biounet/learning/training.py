@@ -4,15 +4,18 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from biounet.images.dataset import DataSet
 from biounet.learning.checkpoint import (
     Position,
+    read_checkpoint,
     read_position,
-    restore_checkpoint,
+    restore,
     write_checkpoint,
 )
 from biounet.learning.finish import REPORT_S, finish, validate
+from biounet.learning.processes import from_first, refuse_running_statistics, share_of
 from biounet.learning.run import Run, log, model_of
 from biounet.learning.run_folder import Record, RunFolder, append_record, forget_after
 from biounet.learning.sampling import TrainingImage, draw_batch
@@ -40,16 +43,18 @@ def train(
 
     Every record of the log goes to `on_record` too, and every step besides; `on_step` is given,
     after every step, what makes a model of the present weights. After Ctrl-C the models are
-    written before `KeyboardInterrupt` goes on.
+    written before `KeyboardInterrupt` goes on. Of several processes only the first one reads and
+    writes the folder, and the others get what it has.
 
     Returns:
         The best model (also in the folder).
     """
-    position = read_position(folder.checkpoint)
+    processes = request.processes
+    position = from_first(processes, lambda: read_position(folder.checkpoint))
     if position.finished:
-        return read_model(folder.best)
+        return from_first(processes, lambda: read_model(folder.best))
     resumed = folder.settings.exists()
-    draw = tensorboard_curves(folder.path)
+    draw = tensorboard_curves(folder.path) if processes.is_first else lambda _: None
 
     def tell(record: Record) -> None:
         draw(record)
@@ -58,22 +63,36 @@ def train(
     run = set_up(dataset, request, folder, tell)
     training = run.settings.training
     network = initial_network(run.settings, request.start_from)
+    refuse_running_statistics(processes, network)
+    network.load_state_dict(from_first(processes, network.state_dict))
     learner = make_learner(network, training, run.device, training.precision)
-    if folder.checkpoint.exists():
-        position = restore_checkpoint(learner, folder.checkpoint)
-    if resumed:
+    checkpoint = from_first(
+        processes,
+        lambda: read_checkpoint(folder.checkpoint) if folder.checkpoint.exists() else None,
+    )
+    if checkpoint is not None:
+        restore(learner, checkpoint)
+        position = checkpoint.position
+    if resumed and processes.is_first:
         forget_after(folder, position.step)
-        log(run, {"kind": "resumed", "step": position.step, "resumed_at_step": position.step})
+        log(run, _resumed_record(run, position.step))
     state = State(learner, position, time.monotonic() - position.used_s)
     try:
         _learn(run, state, on_step)
-        interrupted = False
-    except KeyboardInterrupt:
-        interrupted = True
-    model = finish(run, learner, state.here(), interrupted)
-    if interrupted:
-        raise KeyboardInterrupt
-    return model
+    except KeyboardInterrupt:  # of several processes the first one gets it, and ends the others
+        finish(run, learner, state.here(), interrupted=True)
+        raise
+    return from_first(processes, lambda: finish(run, learner, state.here(), interrupted=False))
+
+
+def _resumed_record(run: Run, step: int) -> Record:
+    return {
+        "kind": "resumed",
+        "step": step,
+        "resumed_at_step": step,
+        "processes": run.processes.n,
+        "patches_per_step": run.settings.training.patches_per_step,
+    }
 
 
 @dataclass
@@ -97,7 +116,8 @@ class State:
 
 def _learn(run: Run, state: State, on_step: Callable[[Callable[[], ModelFile]], None]) -> None:
     """Steps until the budget is used, with validations and checkpoints on the way."""
-    settings, training = run.settings, run.settings.training
+    settings, training, processes = run.settings, run.settings.training, run.processes
+    share = share_of(processes, training.patches_per_step)
     footprint = settings.network.footprint
     input_shape = footprint.input_for((training.patch_px,) * settings.network.dimensions)
     output_shape = footprint.output_shape(input_shape)
@@ -116,12 +136,13 @@ def _learn(run: Run, state: State, on_step: Callable[[Callable[[], ModelFile]], 
         return model_of(run, trained_weights(state.learner), state.position.step, None)
 
     while True:
-        progress = _progress(run, before_s, reserve_s, state.here())
+        progress = from_first(processes, partial(_progress, run, before_s, reserve_s, state.here()))
         due = math.floor(progress * n_validations)
         if due > state.position.n_validations:
             asked = time.monotonic()
             state.position = replace(state.position, n_validations=due)
-            _keep_if_best(run, state)
+            if processes.is_first:
+                _keep_if_best(run, state)
             reserve_s = _ending_s(run) + 4 * (time.monotonic() - asked)
         if progress >= 1:
             break
@@ -129,7 +150,7 @@ def _learn(run: Run, state: State, on_step: Callable[[Callable[[], ModelFile]], 
         step = state.position.step
         batch = draw_batch(
             images,
-            range(step * training.batch, (step + 1) * training.batch),
+            [step * training.patches_per_step + number for number in share],
             input_shape,
             output_shape,
             settings.augmentation,
@@ -138,8 +159,10 @@ def _learn(run: Run, state: State, on_step: Callable[[Callable[[], ModelFile]], 
         )
         sampling_s += time.monotonic() - ready
         rate = learning_rate(training, step, progress)
-        losses.append(train_step(state.learner, batch, rate, step, training))
+        losses.append(train_step(state.learner, batch, rate, step, training, processes))
         state.position = replace(state.here(), step=step + 1)
+        if not processes.is_first:
+            continue
         now = time.monotonic()
         record = {
             "kind": "step",
