@@ -100,7 +100,7 @@ def test_the_demo_goes_to_its_end(tmp_path: Path) -> None:
         timeout=200,
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(r"report: demo/run/report.html\nAP50 \d\.\d\d\n$", done.stdout)
+    assert re.search(r"report: demo/report.html\nAP50 \d\.\d\d\n$", done.stdout)
     assert len(list((tmp_path / "demo" / "predicted").iterdir())) == 6
 
 

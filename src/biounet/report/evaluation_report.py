@@ -67,6 +67,8 @@ def write_evaluation_report(
     labels_are: str,
     command: str,
     by_threshold: Mapping[str, Mapping[str, float]] | None = None,
+    note: str = "",
+    unit: str = "image",
 ) -> Path:
     """Write the page about an evaluation; its path.
 
@@ -78,31 +80,50 @@ def write_evaluation_report(
         labels_are: `instances`, `mask` or `classes`: decides what counts as a mistake.
         command: how to repeat it.
         by_threshold: scores by threshold, each a curve: name -> {threshold: value}.
+        note: said above the images.
+        unit: what `images` are.
 
     Raises:
         InputError: it cannot be written there.
     """
-    ordered = sorted(images, key=lambda image: _worth(next(iter(image.scores.values()), 0.0)))
+    ordered = worst_first(images)
     sections = [_scores_section(scores, by_threshold or {})]
     if ordered:
-        sections.append(_images_section(ordered, labels_are))
+        sections.append(
+            images_section(
+                ordered,
+                labels_are,
+                f"{unit.capitalize()} by {unit}",
+                f"{note}The worst come first.",
+            )
+        )
     sections.append(Section("repeat", "To repeat this evaluation", (Code(command),)))
     n = len(images)
     page = Page(
         kicker="Evaluation",
         title=title,
-        subtitle=f"{n} {'image' if n == 1 else 'images'} compared with the truth."
+        subtitle=f"{n} {unit if n == 1 else unit + 's'} compared with the truth."
         if n
         else "Prediction compared with the truth.",
-        numbers=tuple(Number(number(value), name) for name, value in list(scores.items())[:5]),
+        numbers=tuple(
+            Number(number(value), name, "smaller is better" if "error" in name else "")
+            for name, value in list(scores.items())[:5]
+        ),
         sections=tuple(sections),
     )
     return write_page(page, path)
 
 
 def number(value: float | None) -> str:
-    """A score with three decimals; – where there is none."""
-    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+    """A score with three decimals, a small one with two digits; – where there is none."""
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:.3f}" if value == 0 or abs(value) >= 0.01 else f"{value:.2g}"
+
+
+def worst_first(images: Sequence[EvaluatedImage]) -> list[EvaluatedImage]:
+    """Sorted by the first score of each; what has none comes last."""
+    return sorted(images, key=lambda image: _worth(next(iter(image.scores.values()), 0.0)))
 
 
 def _worth(score: float | None) -> float:
@@ -132,17 +153,18 @@ def _scores_section(
     return Section("scores", "Scores", tuple(blocks))
 
 
-def _images_section(ordered: Sequence[EvaluatedImage], labels_are: str) -> Section:
-    results = tuple(ImageResult(i.name, dict(i.scores), {}, {}) for i in ordered)
+def images_section(
+    images: Sequence[EvaluatedImage], labels_are: str, title: str, lead: str
+) -> Section:
+    """Images in the order that they come: the first ones with their mistakes, all with scores."""
+    results = tuple(ImageResult(i.name, dict(i.scores), {}, {}) for i in images)
     blocks: list[Block] = []
-    for image, result in list(zip(ordered, results, strict=True))[:N_SHOWN]:
+    for image, result in list(zip(images, results, strict=True))[:N_SHOWN]:
         if image.read is not None:
             blocks.append(_picture(image.read(), result, labels_are))
     if blocks:
         blocks.insert(0, mistakes_legend(labels_are))
-    return Section(
-        "images", "Image by image", (*blocks, scores_table(results)), "The worst come first."
-    )
+    return Section("images", title, (*blocks, scores_table(results)), lead)
 
 
 def _picture(compared: Compared, result: ImageResult, labels_are: str) -> Pictures:

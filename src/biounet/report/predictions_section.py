@@ -129,7 +129,7 @@ def comparison(each: PredictedView, result: ImageResult, labels_are: str) -> Pic
                 "Mistakes",
             ),
         ),
-        width_px=230,
+        width_px=210,
         title=title(view.name),
         caption=described(result) + ("" if view.whole else " One slice or part of it is shown."),
     )

@@ -1,4 +1,4 @@
-"""Scores of files against files (`biounet evaluate`): pairs them, reads them, calls `metrics`.
+"""The scores of files against files, by the metrics that fit.
 
 Every score is a tree of plain values, ready for JSON: headline numbers first, then the values by
 threshold, frame or image behind them.
@@ -7,27 +7,30 @@ threshold, frame or image behind them.
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from biounet.errors import InputError
+from biounet.evaluation.files import (
+    Pair,
+    cell_probabilities,
+    pair_files,
+    read_labels,
+    read_tracks,
+    slice_names,
+)
 from biounet.images.atomic import written_whole
-from biounet.images.challenge import read_sequence
-from biounet.images.image import Image
-from biounet.images.labels import as_integers
-from biounet.images.layouts.matching import list_images, match_by_name
-from biounet.images.reading import image_stem, read_image
+from biounet.images.challenge import read_annotated, read_sequence
+from biounet.images.reading import read_image
 from biounet.metrics import (
     IOU_THRESHOLDS,
     FrameMatch,
     InstanceScores,
     MetricWarning,
-    Track,
     confusion,
     det_score,
     evaluate_isbi2012,
@@ -41,15 +44,6 @@ from biounet.metrics import (
 
 Metrics = Literal["auto", "isbi2012", "ctc", "overlap", "matching"]
 Scores = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A prediction and its truth, by name."""
-
-    name: str
-    prediction: Path
-    truth: Path
 
 
 def evaluate_files(
@@ -101,25 +95,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def pair_files(prediction: Path, truth: Path, kind: str = "labels") -> list[Pair]:
-    """Each truth with its prediction: two files, or the files of two folders by name.
-
-    Args:
-        kind: `labels` or `probabilities`; where a folder holds `x_labels` and `x_probabilities`,
-            as `predict` writes them, only these are taken.
-    """
-    if prediction.is_dir() != truth.is_dir() and ".zarr" not in f"{prediction}{truth}":
-        raise InputError(
-            f"a folder and a file ({prediction}, {truth})", "two of a kind", "name both alike"
-        )
-    if not truth.is_dir() or truth.suffix == ".zarr":
-        return [Pair(truth.stem, prediction, truth)]
-    predicted_files = list_images(prediction)
-    named = [p for p in predicted_files if image_stem(p).endswith(f"_{kind}")]
-    matched, _ = match_by_name(named or predicted_files, list_images(truth))
-    return [Pair(truth_file.stem, predicted, truth_file) for predicted, truth_file in matched]
-
-
 def _choose(prediction: Path, truth: Path) -> Metrics:
     """The metrics that fit the files."""
     if truth.is_dir() and (
@@ -129,28 +104,18 @@ def _choose(prediction: Path, truth: Path) -> Metrics:
     first = pair_files(prediction, truth)[0]
     if np.dtype(read_image(first.prediction).data.dtype).kind == "f":
         return "isbi2012"
-    values = np.unique(_read_labels(first.truth))
+    values = np.unique(read_labels(first.truth))
     return "overlap" if len(values) <= 2 else "matching"
-
-
-def _read_labels(path: Path) -> NDArray[Any]:
-    """The integers of a label file, all its pages."""
-    image = read_image(path)
-    if "C" in image.axes:
-        raise InputError(
-            f"{path} with channels (axes {image.axes})", "labels of one channel", "take one channel"
-        )
-    return as_integers(np.asarray(image.data), path.name)
 
 
 # ISBI 2012
 
 
 def _evaluate_isbi2012(pairs: list[Pair], on_part: Callable[[int], None]) -> Scores:
-    labels = [_read_labels(p.truth) for p in pairs]
+    labels = [read_labels(p.truth) for p in pairs]
     slices = [a.reshape(-1, *a.shape[-2:]) for a in labels]
     probabilities = [
-        _cell_probabilities(read_image(p.prediction), s) for p, s in zip(pairs, slices, strict=True)
+        cell_probabilities(read_image(p.prediction), s) for p, s in zip(pairs, slices, strict=True)
     ]
     if len({s.shape[1:] for s in slices}) > 1:
         raise InputError("slices of different sizes", "slices of one size", "score them apart")
@@ -159,34 +124,17 @@ def _evaluate_isbi2012(pairs: list[Pair], on_part: Callable[[int], None]) -> Sco
     )
     tree = asdict(scores)
     tree.pop("slices")
-    return {"metrics": "isbi2012", "n_slices": sum(map(len, slices)), **tree}
-
-
-def _cell_probabilities(image: Image, labels: NDArray[Any]) -> NDArray[Any]:
-    """P(cell) of every slice: the last class where the axes name a class axis ("C")."""
-    data = np.asarray(image.data)
-    if "C" in image.axes:
-        data = np.take(data, -1, axis=image.axes.index("C"))
-    data = data.reshape(-1, *data.shape[-2:])
-    if data.dtype.kind in "iu":
-        raise InputError(
-            f"integer probabilities ({data.dtype}, up to {data.max()}) in {image.path}",
-            "32-bit floats in 0..1",
-            "divide by 255 (the organisers' program would silently take these as all cell)"
-            if data.max() > 1
-            else "save them as floats",
-        )
-    if data.shape != labels.shape:
-        raise InputError(
-            f"{image.path}: {len(data)} slices of {_size(data)}",
-            f"{len(labels)} slices of {_size(labels)}, as the labels",
-            "give the prediction of these labels",
-        )
-    return data
-
-
-def _size(array: NDArray[Any]) -> str:
-    return " x ".join(map(str, array.shape[1:])) + " px"
+    names = slice_names(pairs, [len(s) for s in slices])
+    at_best = scores.slices[int(np.argmax(scores.v_rand_at))]
+    images = {
+        name: {
+            "v_rand": one.rand_thinned.f_score,
+            "v_info": one.information_thinned.f_score,
+            "pixel_error": 1 - one.pixels.f_score,
+        }
+        for name, one in zip(names, at_best, strict=True)
+    }
+    return {"metrics": "isbi2012", "n_slices": len(names), **tree, "images": images}
 
 
 # Cell Tracking Challenge
@@ -196,12 +144,12 @@ def _evaluate_ctc(prediction: Path, truth: Path) -> Scores:
     """SEG of the gold (or silver) segmentations, DET and TRA of the markers, where they exist."""
     tree: Scores = {"metrics": "ctc"}
     if (truth / "SEG").is_dir() or not (truth / "TRA").is_dir():
-        matches = list(match_frames(read_sequence(truth), _result_frames(prediction)))
+        matches = list(match_frames(read_annotated(truth), read_sequence(prediction)))
         tree["seg"] = seg_score(matches)
         _warn_if_empty(matches)
-        tree["seg_per_frame"] = {str(m.frame): _mean_iou(m) for m in matches}
+        tree["seg_per_frame"] = {_frame_name(m): _mean_iou(m) for m in matches}
     if (truth / "TRA").is_dir():
-        matches = list(match_frames(read_sequence(truth / "TRA"), _result_frames(prediction)))
+        matches = list(match_frames(read_sequence(truth / "TRA"), read_sequence(prediction)))
         tree["det"] = det_score(matches)
         _warn_if_empty(matches)
         tables = (truth / "TRA" / "man_track.txt", prediction / "res_track.txt")
@@ -215,8 +163,9 @@ def _warn_if_empty(matches: list[FrameMatch]) -> None:
         warnings.warn("the result has no object in any frame", MetricWarning, stacklevel=2)
 
 
-def _result_frames(folder: Path) -> Iterator[tuple[int, NDArray[Any]]]:
-    return read_sequence(folder)
+def _frame_name(match: FrameMatch) -> str:
+    """ "2", or "2_5" where slice 5 of it alone is annotated."""
+    return str(match.frame) if match.z is None else f"{match.frame}_{match.z}"
 
 
 def _mean_iou(match: FrameMatch) -> float:
@@ -224,27 +173,11 @@ def _mean_iou(match: FrameMatch) -> float:
     return sum(m.iou for m in match.matches) / len(match.truth) if match.truth else math.nan
 
 
-def read_tracks(path: Path) -> list[Track]:
-    """The lines "L B E P" of a table of tracks."""
-    tracks = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            label, begin, end, parent = map(int, line.split())
-        except ValueError:
-            raise InputError(
-                f"line {number} of {path}: {line!r}", "four whole numbers L B E P", "mend it"
-            ) from None
-        tracks.append(Track(label, begin, end, parent))
-    return tracks
-
-
 # Overlap and matching
 
 
 def _evaluate_overlap(pairs: list[Pair], on_part: Callable[[int], None]) -> Scores:
-    read = [(_read_labels(p.prediction), _read_labels(p.truth)) for p in pairs]
+    read = [(read_labels(p.prediction), read_labels(p.truth)) for p in pairs]
     top = max(int(a.max(initial=0)) for pair in read for a in pair)
     mask = len(set().union(*(np.unique(truth).tolist() for _, truth in read))) <= 2
     n_classes = 2 if mask else top + 1
@@ -277,7 +210,7 @@ def _evaluate_overlap(pairs: list[Pair], on_part: Callable[[int], None]) -> Scor
 def _evaluate_matching(pairs: list[Pair], on_part: Callable[[int], None]) -> Scores:
     matchings, images = [], {}
     for number, pair in enumerate(pairs, start=1):
-        truth, predicted = _read_labels(pair.truth), _read_labels(pair.prediction)
+        truth, predicted = read_labels(pair.truth), read_labels(pair.prediction)
         if truth.shape != predicted.shape:
             raise InputError(
                 f"{pair.prediction} of shape {predicted.shape}",

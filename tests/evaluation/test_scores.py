@@ -13,7 +13,7 @@ from biounet.errors import InputError
 from biounet.evaluation import evaluate_files, headline, pair_files, write_scores
 from biounet.images.writing import write_image
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 pytestmark = pytest.mark.filterwarnings("ignore::biounet.metrics.MetricWarning")
 
