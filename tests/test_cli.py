@@ -148,7 +148,6 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         ["train", "{data}", "--out", "{tmp}/r", "--validation", "1.5"],
         "validation_fraction = 1.5",
     ),
-    "nothing to inspect": (["inspect"], "nothing to inspect"),
     "inspect what is not there": (["inspect", "{tmp}/none"], "none"),
     "a report of no run": (["report", "{tmp}/empty"], "found .*; wanted"),
     "evaluate what is not there": (["evaluate", "{tmp}/none", "{data}/labels"], "no file"),

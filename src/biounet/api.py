@@ -27,6 +27,7 @@ from biounet.model import ModelFile, read_model, write_model
 from biounet.prediction.instances import label_objects
 from biounet.prediction.planes import iterate_planes, planes_of
 from biounet.prediction.predictor import Predictor, make_predictor, predict_plane
+from biounet.shipped import find_model_file
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,11 @@ def load(
     average: str = "none",
     engine: str = "auto",
 ) -> Model:
-    """Read a model file, or the best model of a run folder.
+    """Read a model file, the best model of a run folder, or a network that comes with biounet.
 
     Args:
-        path: a `.safetensors` file or a run folder.
+        path: a `.safetensors` file, a run folder, or a name: `em-membranes`, `dic-cells`,
+            `phase-contrast-cells`, `nuclei` (a file or run folder of that name goes before).
         device: `auto`, `cpu`, `cuda` or `mps`.
         precision: `auto`, `float32`, `bfloat16` or `float16`.
         tile: side of the input tile in px; None: chosen.
@@ -116,9 +118,8 @@ def load(
 
 
 def find_model(name: str | Path) -> ModelFile:
-    """The model of a model file, or the best of a run folder."""
-    path = Path(name)
-    return read_model(path / "best.safetensors" if path.is_dir() else path)
+    """The model of a model file, the best of a run folder, or one that comes with biounet."""
+    return read_model(find_model_file(name))
 
 
 def train(
@@ -146,7 +147,7 @@ def train(
         steps: a number of steps.
         labels_are: `instances`, `mask` or `classes`; None: found by looking.
         settings: any other settings, a tree of names as in `settings.yaml`.
-        start_from: a model file whose weights to begin with.
+        start_from: what `load` takes, whose weights to begin with.
         device: `auto`, `cpu`, `cuda` or `mps`.
         on_record: called with every record of the log, and with every step.
 
@@ -159,7 +160,7 @@ def train(
         preset=preset,
         said=said,
         device=device,
-        start_from=None if start_from is None else read_model(Path(start_from)),
+        start_from=None if start_from is None else find_model(start_from),
         started=time.monotonic(),
         command=shlex.join(sys.argv),
     )

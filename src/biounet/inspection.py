@@ -5,29 +5,49 @@ from pathlib import Path
 
 from biounet.api import find_model
 from biounet.config import Settings
-from biounet.errors import InputError
 from biounet.images.dataset import DataSet, read_item
 from biounet.images.layouts.find import find_dataset
 from biounet.learning.derive import derive_settings, look_at, this_machine
 from biounet.learning.run_folder import RunFolder, read_records
 from biounet.model import ModelFile, network_of
 from biounet.prediction.engines import choose_device, choose_precision
+from biounet.shipped import SHIPPED, find_model_file, shipped_networks
 
 
 def describe(what: Sequence[Path]) -> str:
-    """Describe a model file, a run folder, or annotated data.
+    """Describe a model file, a run folder, a network by name, or annotated data.
+
+    Nothing to describe: the networks that come with biounet.
 
     Raises:
         InputError: nothing there, or nothing that is understood.
     """
     if not what:
-        raise InputError("nothing to inspect", "data, a model or a run", "name one")
+        return describe_shipped()
     first = what[0]
+    if len(what) == 1 and first.as_posix() in SHIPPED and not first.exists():
+        return describe_network(find_model_file(first))
     if len(what) == 1 and first.suffix == ".safetensors":
         return describe_model(find_model(first))
     if len(what) == 1 and (first / "settings.yaml").is_file():
         return describe_run(RunFolder(first))
     return describe_data(find_dataset(what))
+
+
+def describe_shipped() -> str:
+    """The networks that come with biounet, by name."""
+    lines = ["networks that come with biounet (predict NAME …, train --from NAME …):"]
+    for network in shipped_networks():
+        lacking = "" if network.is_here else " (not in this installation)"
+        lines.append(f"  {network.name:<22}{network.what}{lacking}")
+    return "\n".join(lines)
+
+
+def describe_network(path: Path) -> str:
+    """A network that comes with biounet: the model, and its card."""
+    card = path.with_suffix(".md")
+    told = [card.read_text(encoding="utf-8").rstrip()] if card.is_file() else []
+    return "\n\n".join([describe_model(find_model(path)), *told])
 
 
 def describe_data(dataset: DataSet) -> str:

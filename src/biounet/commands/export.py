@@ -19,7 +19,8 @@ def export(
     Parameters
     ----------
     model
-        A model file or a run folder.
+        A model file, a run folder, or a network that comes with biounet (`biounet inspect`
+        names them; a file or run folder of that name goes before).
     format
         `onnx`, or `bioimageio` (deepImageJ, ilastik, napari).
     out

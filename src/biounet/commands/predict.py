@@ -9,7 +9,7 @@ from biounet.errors import InputError
 
 
 def predict(
-    model: Path,
+    model: str,
     *inputs: Path,
     out: Path,
     save: str = "labels",
@@ -29,7 +29,8 @@ def predict(
     Parameters
     ----------
     model
-        A model file or a run folder.
+        A model file, a run folder, or a network that comes with biounet: em-membranes, dic-cells,
+        phase-contrast-cells, nuclei (a file or run folder of that name goes before).
     inputs
         Images, and folders of images.
     out
@@ -56,6 +57,7 @@ def predict(
     from biounet.prediction.jobs.files import predict_files
     from biounet.prediction.jobs.options import PredictOptions, parse_save
     from biounet.progress import files_progress
+    from biounet.shipped import find_model_file
 
     if tile != "auto" and not tile.isdecimal():
         raise InputError(f"--tile {tile}", "auto, or a side in px", "such as --tile 572")
@@ -71,7 +73,7 @@ def predict(
         scheduler=scheduler,
     )
     with files_progress() as on_progress, warnings_as_lines():
-        outcome = predict_files(model, inputs, out, options, on_progress)
+        outcome = predict_files(find_model_file(model), inputs, out, options, on_progress)
     for note in outcome.notes:
         print(f"biounet: {note}", file=sys.stderr)  # noqa: T201
     for path, error in outcome.failed:

@@ -69,7 +69,8 @@ def train(
     validation
         Share of the images held out (0 to 1), or a folder of other annotated images.
     start_from
-        A model file or run folder to begin from.
+        What to begin from: a model file, a run folder, or a network that comes with biounet
+        (`biounet inspect` names them; a file or run folder of that name goes before).
     seed
         Seed of everything random.
     device
