@@ -211,7 +211,7 @@ def _summary(slices: tuple[tuple[SliceScores, ...], ...], n_pixels: int) -> Isbi
         rand_error=min(rand),
         warping_error=min(warping),
         v_rand=max(v_rand),
-        v_info=max((v for v in v_info if not np.isnan(v)), default=0.0),
+        v_info=max(0.0, *(v for v in v_info if not np.isnan(v))),
         rand_error_2012=min(rand_2012),
         thresholds=THRESHOLDS,
         pixel_error_at=pixel,
