@@ -181,3 +181,48 @@ def test_ctc_refuses_frames_of_another_size_and_no_frames(
     assert (code, "an empty folder" in errors) == (2, True)
     code, errors, _ = evaluate(result(tmp_path, {0: CELLS[:30]}, TRACKS), truth, "ctc")
     assert (code, "(30, 40)" in errors) == (2, True)
+
+
+def test_ctc_with_truth_in_single_slices(evaluate: Evaluate, tmp_path: Path) -> None:
+    """Gold truth of volumes: man_seg_T_Z.tif is slice Z of frame T."""
+    volume = np.stack([EMPTY, CELLS, CELLS])
+    stack(tmp_path / "01_GT" / "SEG" / "man_seg_002_001.tif", CELLS)
+    stack(tmp_path / "01_GT" / "SEG" / "man_seg_002_000.tif", np.minimum(CELLS, 1))
+    stack(tmp_path / "01_GT" / "SEG" / "man_seg_004_002.tif", CELLS)
+    stack(tmp_path / "01_RES" / "mask002.tif", volume)
+    code, errors, scores = evaluate(tmp_path / "01_RES", tmp_path / "01_GT", "ctc")
+    assert (code, "lacks frame 4" in errors) == (0, True)
+    assert scores["seg"] == pytest.approx(2 / 5)
+    assert scores["seg_per_frame"] == {"2_0": 0, "2_1": 1, "4_2": 0}
+    stack(tmp_path / "01_GT" / "SEG" / "man_seg_002_003.tif", CELLS)
+    code, errors, _ = evaluate(tmp_path / "01_RES", tmp_path / "01_GT", "ctc")
+    assert (code, errors.count("\n"), "slice 3 of frame 2" in errors) == (2, 1, True)
+
+
+@pytest.mark.parametrize(
+    ("tracks", "told"),
+    [
+        ("1 0 2\n", "four whole numbers L B E P"),
+        ("1 0 2 0\n", "no line for label 2 of frame 0"),
+        ("1 0 2 0\n1 0 2 0\n2 0 2 0\n", "a label twice"),
+        ("1 0 2 0\n2 2 0 0\n", "begin <= end"),
+        ("1 0 2 0\n2 0 2 9\n", "unknown parent 9"),
+    ],
+)
+def test_ctc_refuses_a_wrong_table_of_tracks(
+    evaluate: Evaluate, tmp_path: Path, truth: Path, tracks: str, told: str
+) -> None:
+    found = result(tmp_path, dict.fromkeys(range(3), CELLS), tracks)
+    code, errors, scores = evaluate(found, truth, "ctc")
+    assert (code, scores, errors.count("\n"), told in errors) == (2, {}, 1, True), errors
+
+
+def test_ctc_of_tracks_that_no_frame_shows_and_that_pause(
+    evaluate: Evaluate, tmp_path: Path, truth: Path
+) -> None:
+    """A line without pixels is no object; a cell that pauses loses its two links."""
+    frames = {0: CELLS, 1: np.where(CELLS == 2, 0, CELLS), 2: CELLS}
+    code, _, scores = evaluate(result(tmp_path, frames, TRACKS + "7 0 1 0\n"), truth, "ctc")
+    assert code == 0
+    assert scores["det"] == pytest.approx(1 - 10 / 60)
+    assert scores["tra"] == pytest.approx(1 - (10 + 2 * 1.5) / (60 + 4 * 1.5))

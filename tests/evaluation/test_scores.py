@@ -2,6 +2,7 @@
 
 import csv
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from biounet.cli import app
 from biounet.errors import InputError
 from biounet.evaluation import evaluate_files, headline, pair_files, write_scores
 from biounet.images.writing import write_image
+from biounet.metrics import evaluate_isbi2012
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -49,6 +51,40 @@ def test_two_slices_are_slices_and_a_class_axis_is_one(tmp_path: Path) -> None:
     got = evaluate_files(tmp_path / "c.tif", tmp_path / "l.tif")
     assert got == expected
     assert got["n_slices"] == 2
+
+
+@pytest.mark.parametrize("n_slices", [1, 2, 3, 4])
+@pytest.mark.parametrize("form", ["ImageJ", "OME", "TIFF"])
+def test_pages_saved_as_channels_are_slices(tmp_path: Path, form: str, n_slices: int) -> None:
+    """Many a program saves a plain stack as channels, or three pages as red, green and blue."""
+    rng = np.random.default_rng(n_slices)
+    labels = rng.random((n_slices, 24, 25)) > 0.3
+    probabilities = np.clip(labels * 0.5 + rng.random(labels.shape) * 0.5, 0, 1)
+    paths = []
+    for name, pages in (
+        ("p", probabilities.astype(np.float32)),
+        ("l", (labels * 255).astype(np.uint8)),
+    ):
+        path = tmp_path / (f"{name}.ome.tif" if form == "OME" else f"{name}.tif")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of tifffile: such a file is old
+            tifffile.imwrite(path, pages, imagej=form == "ImageJ", ome=form == "OME")
+        paths.append(path)
+    scores = evaluate_files(paths[0], paths[1], "isbi2012")
+    expected = evaluate_isbi2012(probabilities.astype(np.float32), labels)
+    assert (scores["n_slices"], scores["v_rand"]) == (n_slices, expected.v_rand)
+
+
+@pytest.mark.parametrize("axes", ["ZCYX", "CZYX", "ZYXC"])
+@pytest.mark.parametrize("form", ["c.tif", "c.ome.zarr"])
+def test_a_class_axis_may_stand_anywhere(tmp_path: Path, form: str, axes: str) -> None:
+    probabilities, labels = isbi_case("t18_stack3")
+    classes = np.stack([1 - probabilities, probabilities * 0, probabilities], axis=1)
+    order = ["ZCYX".index(a) for a in axes]
+    write_image(tmp_path / form, classes.transpose(order), axes)
+    tifffile.imwrite(tmp_path / "l.tif", labels.astype(np.uint8), photometric="minisblack")
+    scores = evaluate_files(tmp_path / form, tmp_path / "l.tif", "isbi2012")
+    assert scores["v_rand"] == pytest.approx(0.730777, abs=1e-6)
 
 
 def test_folders_are_paired_by_name(tmp_path: Path) -> None:
