@@ -68,6 +68,14 @@ class Footprint:
             )
         return tuple(n - 2 * m for n, m in zip(input_shape, self.margin, strict=True))
 
+    def enlarged(self, factors: Shape) -> "Footprint":
+        """The footprint of the same network on blocks of pixels in place of pixels."""
+        margin, step, smallest = (
+            tuple(n * factor for n, factor in zip(sizes, factors, strict=True))
+            for sizes in (self.margin, self.step, self.smallest)
+        )
+        return Footprint(margin, step, smallest)
+
     def input_for(self, output_shape: Sequence[int]) -> Shape:
         """The smallest legal input shape whose output covers `output_shape`."""
         return tuple(

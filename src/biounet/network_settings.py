@@ -36,6 +36,15 @@ class UNetSettings(Frozen):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     pooling: tuple[Shape, ...] | None = None
     """Pooling factors per level and axis, finest first; None: 2 along every axis."""
+    first_stride: Shape | None = None
+    """Stride of the first convolution along each axis, and of the last layer, which is then a
+    transposed convolution (sub-pixel convolution: Shi et al. 2016, doi:10.1109/CVPR.2016.207):
+    all maps between are coarser by it. None: 1, as in the paper."""
+
+    @property
+    def strides(self) -> Shape:
+        """The stride of the first and the last layer along each axis."""
+        return self.first_stride or (1,) * self.dimensions
 
     @property
     def pooling_factors(self) -> tuple[Shape, ...]:
@@ -44,7 +53,7 @@ class UNetSettings(Frozen):
 
     @property
     def kernels(self) -> tuple[Shape, ...]:
-        """Kernel sizes of each of the `depth + 1` levels.
+        """Kernel sizes of each of the `depth + 1` levels; of the first convolution, in strides.
 
         3 along every axis; 1 along an axis that the pooling below leaves alone while it shrinks
         others (anisotropic voxels: coarse planes are not mixed before the voxels are cubes).
@@ -54,10 +63,14 @@ class UNetSettings(Frozen):
     @property
     def footprint(self) -> Footprint:
         """Margins and legal sizes."""
-        return unet_footprint(self.pooling_factors, self.kernels)
+        return unet_footprint(self.pooling_factors, self.kernels).enlarged(self.strides)
 
     @model_validator(mode="after")
-    def _pooling_fits(self) -> "UNetSettings":
+    def _factors_fit(self) -> "UNetSettings":
+        if self.first_stride is not None and (
+            len(self.first_stride) != self.dimensions or min(self.first_stride) < 1
+        ):
+            raise ValueError(f"a first_stride of {self.dimensions} numbers, 1 or more each")
         if self.pooling is not None and (
             len(self.pooling) != self.depth
             or any(len(f) != self.dimensions or min(f) < 1 for f in self.pooling)

@@ -60,9 +60,9 @@ def test_convolution_by_hand() -> None:
 def test_up_convolution_by_hand() -> None:
     layer = UpConvolution(1, 1, (1, 2), standardised=False)
     layer.weight = nn.Parameter(torch.tensor([[[[1.0, -1.0]]]]))
-    # each pixel becomes two, times 1 and -1; a ReLU follows
+    # each pixel becomes two, times 1 and -1
     up = layer(torch.tensor([[[[2.0, -3.0], [4.0, 0.0]]]]))
-    assert up[0, 0].tolist() == [[2.0, 0.0, 0.0, 3.0], [4.0, 0.0, 0.0, 0.0]]
+    assert up[0, 0].tolist() == [[2.0, -2.0, -3.0, 3.0], [4.0, -4.0, 0.0, 0.0]]
 
 
 def test_pooling_and_cropping_by_hand() -> None:

@@ -109,7 +109,7 @@ def test_the_untrained_maps_neither_vanish_nor_explode(paper: nn.Module) -> None
     assert len(variance) == 23
     assert mean_square["contracting.0.first"] == pytest.approx(2, rel=0.3)
     for name in mean_square:
-        assert 0.1 < variance[name] < 8, name
+        assert 0.1 < variance[name] < 20, name
         if name.endswith("second"):
             first = mean_square[name.replace("second", "first")]
             assert mean_square[name] == pytest.approx(first, rel=0.2), name
@@ -150,6 +150,8 @@ def test_a_real_network_takes_and_gives_the_sizes_of_its_footprint(data: st.Data
         UNetSettings(width=2, depth=4),
         STANDARDISED,
         UNetSettings(width=2, depth=2, pooling=((1, 2), (3, 2))),
+        UNetSettings(width=2, depth=1, first_stride=(2, 2)),
+        UNetSettings(dimensions=3, width=2, depth=1, first_stride=(1, 2, 2)),
         UNetSettings(dimensions=3, width=2, depth=1, channels=2),
     ],
     ids=lambda s: f"{s.dimensions}d-depth{s.depth}-{s.normalisation}-{s.pooling}",

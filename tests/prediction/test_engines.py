@@ -39,6 +39,7 @@ CPU = torch.device("cpu")
 NETWORKS = {
     "unet": UNetSettings(width=4, depth=2, channels=2, classes=3),
     "unet, standardised": UNetSettings(width=4, depth=3, normalisation="weight-standardisation"),
+    "unet, strided": UNetSettings(width=4, depth=2, classes=3, first_stride=(2, 2)),
     "unet, no pooling": UNetSettings(width=4, depth=0),
     "unet, 3-D, anisotropic": UNetSettings(
         width=4, depth=2, dimensions=3, pooling=((1, 2, 2), (2, 2, 2))

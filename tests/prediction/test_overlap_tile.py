@@ -44,6 +44,7 @@ networks = st.one_of(
         width=st.just(3),
         depth=st.integers(0, 3),
         normalisation=st.sampled_from(["none", "weight-standardisation"]),
+        first_stride=st.sampled_from([None, (2, 2), (1, 3)]),
     ),
     st.builds(
         UNetSettings,

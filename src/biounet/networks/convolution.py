@@ -32,8 +32,16 @@ one step of the optimiser turns it: the same in every layer, however many inputs
 class Convolution(nn.Module):
     """A valid convolution with bias."""
 
-    def __init__(self, c_in: int, c_out: int, kernel: Shape, standardised: bool) -> None:
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: Shape,
+        standardised: bool,
+        stride: Shape | None = None,
+    ) -> None:
         super().__init__()
+        self.stride = stride or (1,) * len(kernel)
         std = STANDARDISED_STD if standardised else sqrt(2 / (c_in * prod(kernel)))
         self.weight = nn.Parameter(_gaussian((c_out, c_in, *kernel), std))
         self.bias = nn.Parameter(torch.zeros(c_out))
@@ -48,13 +56,13 @@ class Convolution(nn.Module):
     def forward(self, maps: Tensor, dilation: int = 1) -> Tensor:
         """Convolve (N, C, …); with a dilation, as if on every `dilation`-th pixel alone."""
         convolve = functional.conv2d if maps.ndim == 4 else functional.conv3d
-        return convolve(maps, self.plain_weight(), self.bias, dilation=dilation)
+        return convolve(maps, self.plain_weight(), self.bias, self.stride, dilation=dilation)
 
 
 class UpConvolution(nn.Module):
-    """A transposed convolution of stride equal to its kernel, followed by a ReLU.
+    """A transposed convolution of stride equal to its kernel: the paper's "up-convolution".
 
-    The paper's "up-convolution"; the ReLU is in the authors' release.
+    A ReLU follows it in the authors' release.
     """
 
     def __init__(self, c_in: int, c_out: int, factor: Shape, standardised: bool) -> None:
@@ -74,7 +82,7 @@ class UpConvolution(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Enlarge (N, C, …) by the factor along each axis."""
         convolve = functional.conv_transpose2d if maps.ndim == 4 else functional.conv_transpose3d
-        return functional.relu(convolve(maps, self.plain_weight(), self.bias, stride=self.factor))
+        return convolve(maps, self.plain_weight(), self.bias, stride=self.factor)
 
 
 def _gaussian(shape: Shape, std: float) -> Tensor:

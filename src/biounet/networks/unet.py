@@ -28,12 +28,14 @@ class UNet(nn.Module):
         super().__init__()
         widths = [settings.width * 2**level for level in range(settings.depth + 1)]
         kernels, standardised = settings.kernels, settings.normalisation != "none"
+        one = (1,) * settings.dimensions
+        strides = [settings.strides, *[one] * settings.depth]
         self.pooling = settings.pooling_factors
         self.dropout = settings.dropout
         self.contracting = nn.ModuleList(
-            ConvolutionPair(c_in, c_out, kernel, standardised)
-            for c_in, c_out, kernel in zip(
-                [settings.channels, *widths], widths, kernels, strict=False
+            ConvolutionPair(c_in, c_out, kernel, standardised, stride)
+            for c_in, c_out, kernel, stride in zip(
+                [settings.channels, *widths], widths, kernels, strides, strict=False
             )
         )
         self.up = nn.ModuleList(
@@ -41,11 +43,13 @@ class UNet(nn.Module):
             for (here, below), factor in zip(pairwise(widths), self.pooling, strict=True)
         )
         self.expansive = nn.ModuleList(
-            ConvolutionPair(2 * here, here, kernel, standardised)
+            ConvolutionPair(2 * here, here, kernel, standardised, one)
             for here, kernel in zip(widths[:-1], kernels, strict=False)
         )
-        self.classify = Convolution(
-            widths[0], settings.classes, (1,) * settings.dimensions, standardised=False
+        self.classify = (
+            Convolution(widths[0], settings.classes, one, standardised=False)
+            if settings.strides == one
+            else UpConvolution(widths[0], settings.classes, settings.strides, standardised=False)
         )
         if standardised:  # without a normalised last layer the first steps would be wild
             nn.init.zeros_(self.classify.weight)
@@ -63,7 +67,7 @@ class UNet(nn.Module):
                 skips.append(maps)
                 maps = max_pool(maps, self.pooling[level])
         for level in reversed(range(depth)):
-            maps = self.up[level](maps)  # (512, 56²) (256, 104²) (128, 200²) (64, 392²)
+            maps = functional.relu(self.up[level](maps))  # (512, 56²) (256, 104²) (128, 200²) (64, 392²)
             maps = torch.cat([crop(skips.pop(), maps.shape[2:]), maps], dim=1)
             maps = self.expansive[level](maps)  # (512, 52²) (256, 100²) (128, 196²) (64, 388²)
         logits: Tensor = self.classify(maps)  # (2, 388²)
@@ -71,11 +75,18 @@ class UNet(nn.Module):
 
 
 class ConvolutionPair(nn.Module):
-    """Two valid convolutions, each followed by a ReLU."""
+    """Two valid convolutions, each followed by a ReLU.
 
-    def __init__(self, c_in: int, c_out: int, kernel: Shape, standardised: bool) -> None:
+    Where the first has a stride, its kernel is as many times larger: the same convolution, on
+    blocks of pixels in place of pixels.
+    """
+
+    def __init__(
+        self, c_in: int, c_out: int, kernel: Shape, standardised: bool, stride: Shape
+    ) -> None:
         super().__init__()
-        self.first = Convolution(c_in, c_out, kernel, standardised)
+        blocks = tuple(k * s for k, s in zip(kernel, stride, strict=True))
+        self.first = Convolution(c_in, c_out, blocks, standardised, stride)
         self.second = Convolution(c_out, c_out, kernel, standardised)
 
     def forward(self, maps: Tensor) -> Tensor:
