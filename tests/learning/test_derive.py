@@ -10,8 +10,10 @@ from biounet.errors import InputError
 from biounet.images.arrays import dataset_from_arrays
 from biounet.images.dataset import read_item
 from biounet.learning.derive import Facts, Machine, derive_settings, look_at, patch_bytes
+from biounet.network_settings import FCNSettings
 from biounet.simulate import simulate_cells
 
+FCN = {"kind": "fcn"}
 MACHINE = Machine(n_cores=4, memory_bytes=16 * 2**30, device="cpu")
 
 
@@ -107,6 +109,24 @@ def test_rivals_learn_by_their_own_recipes() -> None:
     assert window.augmentation.elastic_std_px == 0
     dense, _ = derive_settings(facts(), MACHINE, "fast", {"network": {"kind": "sliding-window"}})
     assert (dense.training.patch_px, dense.training.batch) == (128, 1)
+
+
+def test_an_fcn_gets_the_context_and_the_width_that_a_unet_gets() -> None:
+    """A rival with four times the work a step, or margins of 214 px, would lose by neglect."""
+    for changes in ({}, {"object_px": 20.0}, {"shapes": ((24, 60, 60),), "object_px": None}):
+        brief = {"training": {"minutes": 2}}
+        unet, _ = derive_settings(facts(**changes), MACHINE, "fast", brief)
+        fcn, _ = derive_settings(facts(**changes), MACHINE, "fast", brief | {"network": FCN})
+        assert fcn.network.kind == "fcn"
+        assert (fcn.network.depth, fcn.network.width) == (unet.network.depth, unet.network.width)  # type: ignore[union-attr]
+        assert fcn.network.pooling == unet.network.pooling  # type: ignore[union-attr]
+        assert fcn.network.head_width == 16 * fcn.network.width
+        margins = zip(fcn.network.footprint.margin, unet.network.footprint.margin, strict=True)
+        assert all(abs(a - b) <= 12 for a, b in margins)
+    paper, _ = derive_settings(facts(), MACHINE, "paper", {"network": FCN})
+    assert paper.network == FCNSettings()
+    said, _ = derive_settings(facts(), MACHINE, "fast", {"network": FCN | {"depth": 5}})
+    assert (said.network.depth, said.network.strides[-1]) == (5, 32)  # type: ignore[union-attr]
 
 
 def test_unknown_networks_are_refused() -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from biounet.config import FAST, PRESETS, RECIPES, Settings, merged, validated_settings
 from biounet.errors import InputError
 from biounet.images.dataset import Annotated, DataSet
+from biounet.network_settings import FCNSettings
 
 NARROW_CORE_MINUTES = 16
 """Below this budget a network of half the usual width gets further."""
@@ -121,12 +122,15 @@ def derive_settings(
     tree = merged(tree, RECIPES[kind])
     if kind != "unet":
         tree["network"] = {"kind": kind}
+    if kind == "sliding-window":
         choices = [
             c
             for c in choices
             if c.name.split(".")[-1] in ("channels", "classes", "dimensions")
             or not c.name.startswith("network.")
         ]
+    if kind == "fcn":
+        choices += _head(choices)
     for choice in choices:
         section, name = choice.name.split(".")
         tree = merged(
@@ -204,6 +208,14 @@ def patch_bytes(patch_px: int, depth: int, width: int, dimensions: int) -> int:
     """
     margin_px = 6 * 2**depth - 4
     return 50 * width * int((patch_px + 2 * margin_px) ** dimensions)
+
+
+def _head(choices: Sequence[Choice]) -> list[Choice]:
+    """The FCN's "fully connected" layers, in their usual proportion to the levels' width."""
+    widths = [c.value for c in choices if c.name == "network.width"]
+    usual = FCNSettings()
+    head = [width * usual.head_width // usual.width for width in widths]
+    return [Choice("network.head_width", n, "in proportion to the width") for n in head]
 
 
 def _dense(facts: Facts) -> list[Choice]:
