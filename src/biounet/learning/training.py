@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 from biounet.images.dataset import DataSet
 from biounet.learning.checkpoint import (
@@ -136,7 +135,7 @@ def _learn(run: Run, state: State, on_step: Callable[[Callable[[], ModelFile]], 
         return model_of(run, trained_weights(state.learner), state.position.step, None)
 
     while True:
-        progress = from_first(processes, partial(_progress, run, before_s, reserve_s, state.here()))
+        progress = _progress(run, before_s, reserve_s, state.here())
         due = math.floor(progress * n_validations)
         if due > state.position.n_validations:
             asked = time.monotonic()
@@ -190,8 +189,10 @@ def _ending_s(run: Run) -> float:
 
 
 def _progress(run: Run, before_s: float, reserve_s: float, position: Position) -> float:
+    """The share of the budget that is used: steps all processes count, seconds the first one."""
     seconds = None if run.total_s is None else run.total_s - before_s - reserve_s
-    return Budget(run.settings.training.steps, seconds).progress(position.step, position.used_s)
+    used = Budget(run.settings.training.steps, seconds).progress(position.step, position.used_s)
+    return used if run.settings.training.steps else from_first(run.processes, lambda: used)
 
 
 def _keep_if_best(run: Run, state: State) -> None:
