@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from biounet.config import IntensitySettings, ObjectSettings, Settings
+from biounet.config import IntensitySettings, ObjectSettings, PredictionSettings, Settings
 from biounet.images.formats.ome_zarr_writing import create_ome_zarr, pyramid_levels
 from biounet.images.regions import read_region
 from biounet.model import Intensity, ModelFile, write_model
@@ -30,7 +30,6 @@ from biounet.prediction.jobs.job import open_job, read_parts
 from biounet.prediction.jobs.large import label_job
 from biounet.prediction.jobs.ledger import source_of
 from biounet.prediction.jobs.merging import merge_parts
-from biounet.prediction.jobs.options import PredictOptions
 from biounet.prediction.jobs.recipe import settle_recipe
 from biounet.prediction.jobs.tasks import FileTask
 from biounet.prediction.jobs.workers import open_crew
@@ -79,7 +78,9 @@ def measure_blocks(folder: Path, n_blocks: int) -> dict[str, float]:
         ),
         folder / "m.safetensors",
     )
-    options = PredictOptions(save=("labels", "probabilities"), engine="torch", precision="float32")
+    options = PredictionSettings(
+        save=("labels", "probabilities"), engine="torch", precision="float32"
+    )
     recipe = settle_recipe(folder / "m.safetensors", folder / "out", options, 1)
     task = FileTask(source_of(folder / "a.ome.zarr"), folder / "out", options.save)
     job = open_job(task, folder / "m.safetensors", recipe, options, 0)
@@ -142,9 +143,9 @@ def timed(function: Callable[[object], None], items: Iterable[object]) -> float:
 
 def measure_handing_out(scheduler: str | None) -> dict[str, float]:
     """Wall seconds of a task that does nothing, handed to threads, processes, a cluster."""
-    ways = {"threads": PredictOptions(), "processes": PredictOptions(workers=2)}
+    ways = {"threads": PredictionSettings(), "processes": PredictionSettings(workers=2)}
     if scheduler is not None:
-        ways["cluster"] = PredictOptions(scheduler=scheduler)
+        ways["cluster"] = PredictionSettings(scheduler=scheduler)
     found = {}
     for name, options in ways.items():
         with open_crew(options) as crew:

@@ -1,24 +1,41 @@
 """How much faster N workers are on one machine, its threads divided among them.
 
-    python benchmarks/workers.py [--side 6144] [--width 32] [--workers 1,2,4]
+    python benchmarks/workers.py [--side 6144] [--width 32] [--workers 1,2,4] [--engine openvino]
 
 Run it on a machine that does nothing else. Weights are random: they do not change the time.
+Prints a Markdown table: the whole command, the first block, the pace from there on, and what a
+block takes beyond the network's own time, which is that of the engine alone on all threads.
 """
 
 import argparse
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from biounet.config import IntensitySettings, Settings
+from biounet.config import IntensitySettings, PredictionSettings, Settings
 from biounet.images.formats.ome_zarr_writing import create_ome_zarr
-from biounet.model import Intensity, ModelFile, write_model
+from biounet.model import Intensity, ModelFile, read_model, write_model
 from biounet.network_settings import UNetSettings
 from biounet.networks import build_network
+from biounet.prediction.engines.agreement import probe_tile
 from biounet.prediction.jobs.files import predict_files
-from biounet.prediction.jobs.options import PredictOptions
+from biounet.prediction.predictor import make_predictor
+
+N_TIMED = 9
+"""Tiles that the engine alone is timed on."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One command: its wall time, when its first block was done, and blocks a second from then."""
+
+    seconds: float
+    first_block_s: float
+    pace: float
 
 
 def main() -> None:
@@ -27,7 +44,10 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=6144)
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--workers", default="1,2,4")
+    parser.add_argument("--engine", default="openvino")
+    parser.add_argument("--precision", default="bfloat16")
     arguments = parser.parse_args()
+    n_threads = torch.get_num_threads()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         network = UNetSettings(width=arguments.width, dropout=0.0)
@@ -43,14 +63,48 @@ def main() -> None:
         )
         image = create_ome_zarr(folder / "a.ome.zarr", (arguments.side,) * 2, np.uint8, "YX")
         image[:] = np.random.default_rng(0).integers(0, 255, image.shape, np.uint8)
+        alone = engine_alone(folder, arguments.engine, arguments.precision)
+        print(
+            f"Width {arguments.width}, {arguments.engine}, {arguments.precision}, "
+            f"{n_threads} threads in all, {arguments.side} x {arguments.side} px. "
+            f"The engine alone: {alone:.3f} s a block.\n\n"
+            "| workers | threads of each | whole command, s | first block, s | blocks a second "
+            "| speed-up | beyond the engine, s a block |\n|---|---|---|---|---|---|---|"
+        )
+        first: Measured | None = None
         for workers in map(int, arguments.workers.split(",")):
-            options = PredictOptions(engine="torch", workers=workers, memory_bytes=0)
-            out = folder / f"out-{workers}"
-            print(measured(folder, out, options), flush=True)
+            options = PredictionSettings(
+                engine=arguments.engine,
+                precision=arguments.precision,
+                workers=workers,
+                memory_bytes=0,
+            )
+            found = measured(folder, folder / f"out-{workers}", options)
+            first = first or found
+            print(
+                f"| {workers} | {max(1, n_threads // workers)} | {found.seconds:.1f} "
+                f"| {found.first_block_s:.1f} | {found.pace:.2f} | {found.pace / first.pace:.2f} "
+                f"| {1 / found.pace - alone:+.3f} |",
+                flush=True,
+            )
 
 
-def measured(folder: Path, out: Path, options: PredictOptions) -> str:
-    """A line of the table: the whole command, and its pace from the first block to the last."""
+def engine_alone(folder: Path, engine: str, precision: str) -> float:
+    """Seconds of a tile, the median of N_TIMED: all threads, nothing read or written."""
+    model = read_model(folder / "m.safetensors")
+    predictor = make_predictor(model, "cpu", precision, None, "none", engine)
+    tile = probe_tile(model.settings.network.channels, predictor.input_shape)
+    predictor.engine(tile)
+    seconds = []
+    for _ in range(N_TIMED):
+        started = time.perf_counter()
+        predictor.engine(tile)
+        seconds.append(time.perf_counter() - started)
+    return float(np.median(seconds))
+
+
+def measured(folder: Path, out: Path, options: PredictionSettings) -> Measured:
+    """Predict the image, once."""
     seen: list[tuple[float, float]] = []
     started = time.perf_counter()
     outcome = predict_files(
@@ -64,10 +118,7 @@ def measured(folder: Path, out: Path, options: PredictOptions) -> str:
         raise SystemExit(outcome.failed[0][1])
     computing = [(at, done) for at, done in seen if done <= 0.9]
     pace = (len(computing) - 1) / (computing[-1][0] - computing[0][0])
-    return (
-        f"{options.workers} workers: {time.perf_counter() - started:.1f} s, first block after "
-        f"{computing[0][0]:.1f} s, then {pace:.2f} blocks a second"
-    )
+    return Measured(time.perf_counter() - started, computing[0][0], pace)
 
 
 if __name__ == "__main__":

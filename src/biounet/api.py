@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from biounet.config import merged
+from biounet.config import PREDICTION, merged
 from biounet.errors import InputError
 from biounet.images.arrays import dataset_from_arrays
 from biounet.images.dataset import DataSet
@@ -95,11 +95,11 @@ def open_image(image: Any, axes: str | None, n_channels: int) -> Image:
 def load(
     path: str | Path,
     *,
-    device: str = "auto",
-    precision: str = "auto",
-    tile: int | None = None,
-    average: str = "none",
-    engine: str = "auto",
+    device: str = PREDICTION.device,
+    precision: str = PREDICTION.precision,
+    tile: int | None = PREDICTION.tile,
+    average: str = PREDICTION.average,
+    engine: str = PREDICTION.engine,
 ) -> Model:
     """Read a model file, the best model of a run folder, or a network that comes with biounet.
 

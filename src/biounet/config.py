@@ -116,6 +116,48 @@ class ObjectSettings(Frozen):
     """Objects are grown by this much into background: gives back the cut separation border."""
 
 
+Save = Literal["labels", "probabilities", "rois", "geojson", "table", "ctc", "isbi2012"]
+"""What can be written of each input.
+
+labels, probabilities: images. rois: ImageJ's, a zip. geojson: QuPath's. table: one line an object.
+ctc: a result folder of the Cell Tracking Challenge, frames linked. isbi2012: a submission stack.
+"""
+
+
+class PredictionSettings(Frozen):
+    """What is asked of a prediction on files.
+
+    `auto` and None are chosen once, written to the output, and reused.
+    """
+
+    save: tuple[Save, ...] = ("labels",)
+    objects: Literal["auto", "components"] = "auto"
+    """How labels are made of probabilities: as the model says, or by connected components."""
+    tile: int | None = None
+    """Side of the input tile in px."""
+    average: str = "none"
+    """`none`, `d4` or `rotations:N`."""
+    engine: str = "auto"
+    """`auto`, `torch`, `openvino` or `onnx`."""
+    precision: str = "auto"
+    """`auto`, `float32`, `bfloat16` or `float16`."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `mps`."""
+    axes: str | None = None
+    """Names of the inputs' axes, in place of what the files say."""
+    workers: int = 1
+    """Processes on this machine; the threads are divided among them."""
+    scheduler: str | None = None
+    """Address of a Dask scheduler, in place of `workers`."""
+    memory_bytes: int = 2**29
+    """Images that need more than this are predicted block by block."""
+    block_px: int | None = None
+    """About how long these blocks are; None: as long as makes a good chunk."""
+
+
+PREDICTION = PredictionSettings()
+
+
 class Settings(Frozen):
     """Everything that decides a training run and what its model does."""
 

@@ -4,22 +4,22 @@ import csv
 import json
 import os
 import zipfile
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from biounet.config import PredictionSettings
 from biounet.errors import InputError
 from biounet.images.reading import read_image
 from biounet.images.writing import write_image
 from biounet.model import write_model
 from biounet.prediction.instances import label_objects
 from biounet.prediction.jobs.files import predict_files
-from biounet.prediction.jobs.options import PredictOptions, parse_save
+from biounet.prediction.jobs.options import parse_save
 from biounet.prediction.predictor import make_predictor, predict_plane
 
-PLAIN = PredictOptions(engine="torch", precision="float32")
+PLAIN = PredictionSettings(engine="torch", precision="float32")
 
 
 def segmented(small_model, image):
@@ -37,7 +37,9 @@ def test_every_kind_of_output(tmp_path, model_path, small_model, blobs):
     write_image(tmp_path / "a.tif", image, "YX", (0.5, 0.5))
     save = parse_save("labels,probabilities,rois,geojson,table,ctc,isbi2012")
     out = tmp_path / "out"
-    outcome = predict_files(model_path, [tmp_path / "a.tif"], out, replace(PLAIN, save=save))
+    outcome = predict_files(
+        model_path, [tmp_path / "a.tif"], out, PLAIN.model_copy(update={"save": save})
+    )
     assert (len(outcome.done), outcome.skipped, outcome.failed) == (1, 0, ())
     predicted, labels = segmented(small_model, image)
     assert labels.max() > 20
@@ -70,7 +72,9 @@ def test_a_stack_gives_stacks_with_its_axes(tmp_path, model_path, small_model, b
     stack = np.stack([blobs(k, 60, 50) for k in range(3)])
     write_image(tmp_path / "s.tif", stack, "TYX")
     save = parse_save("labels,probabilities,table")
-    predict_files(model_path, [tmp_path / "s.tif"], tmp_path / "out", replace(PLAIN, save=save))
+    predict_files(
+        model_path, [tmp_path / "s.tif"], tmp_path / "out", PLAIN.model_copy(update={"save": save})
+    )
     labels = read_image(tmp_path / "out" / "s_labels.tif")
     assert (labels.axes, labels.data.shape) == ("TYX", (3, 60, 50))
     for k in range(3):
@@ -86,7 +90,7 @@ def test_frames_of_a_sequence_are_linked(tmp_path, model_path, small_model, blob
     frames = [np.roll(base, k, axis=1) for k in range(3)]
     for k, frame in enumerate(frames):
         write_image(tmp_path / "01" / f"t{k:03d}.tif", frame, "YX")
-    options = replace(PLAIN, save=("ctc",))
+    options = PLAIN.model_copy(update={"save": ("ctc",)})
     out = tmp_path / "out"
     assert not predict_files(model_path, [tmp_path / "01"], out, options).failed
     result = out / "01_RES"
@@ -136,7 +140,7 @@ def test_more_outputs_of_the_same_images_are_added(tmp_path, model_path, blobs):
     out = tmp_path / "out"
     predict_files(model_path, [tmp_path / "a.tif"], out, PLAIN)
     before = (out / "a_labels.tif").stat().st_mtime_ns
-    more = replace(PLAIN, save=("labels", "table"))
+    more = PLAIN.model_copy(update={"save": ("labels", "table")})
     assert predict_files(model_path, [tmp_path / "a.tif"], out, more).skipped == 0
     assert (out / "a_table.csv").exists()
     assert (out / "a_labels.tif").stat().st_mtime_ns == before
@@ -171,17 +175,19 @@ def test_other_settings_are_never_mixed(tmp_path, model_path, blobs, change, tex
     write_image(tmp_path / "a.tif", blobs(0, 40, 50), "YX")
     predict_files(model_path, [tmp_path / "a.tif"], tmp_path / "out", PLAIN)
     with pytest.raises(InputError, match=text):
-        predict_files(model_path, [tmp_path / "a.tif"], tmp_path / "out", replace(PLAIN, **change))
+        predict_files(
+            model_path, [tmp_path / "a.tif"], tmp_path / "out", PLAIN.model_copy(update=change)
+        )
 
 
 def test_choices_left_open_are_those_of_the_first_run(tmp_path, model_path, blobs):
     write_image(tmp_path / "a.tif", blobs(0, 40, 50), "YX")
     write_image(tmp_path / "b.tif", blobs(1, 40, 50), "YX")
     out = tmp_path / "out"
-    predict_files(model_path, [tmp_path / "a.tif"], out, replace(PLAIN, tile=60))
+    predict_files(model_path, [tmp_path / "a.tif"], out, PLAIN.model_copy(update={"tile": 60}))
     before = (out / "prediction.json").read_text()
     assert json.loads(before)["tile"] == [60, 60]
-    predict_files(model_path, [tmp_path / "b.tif"], out, PredictOptions())
+    predict_files(model_path, [tmp_path / "b.tif"], out, PredictionSettings())
     assert (out / "prediction.json").read_text() == before
 
 

@@ -7,11 +7,12 @@ import time
 import numpy as np
 import pytest
 
+from biounet.config import PredictionSettings
 from biounet.images.reading import read_image
 from biounet.images.writing import write_image
-from biounet.prediction.jobs.options import PredictOptions, parse_save
+from biounet.prediction.jobs.options import parse_save
 
-OPTIONS = PredictOptions(
+OPTIONS = PredictionSettings(
     save=parse_save("labels,probabilities,table"),
     engine="torch",
     precision="float32",

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 import zarr
 
-from biounet.config import IntensitySettings, ObjectSettings
+from biounet.config import IntensitySettings, ObjectSettings, PredictionSettings
 from biounet.errors import InputError
 from biounet.geometry import Footprint
 from biounet.images.formats.ome_zarr_writing import create_ome_zarr
@@ -18,11 +18,11 @@ from biounet.images.writing import write_image
 from biounet.model import write_model
 from biounet.prediction.jobs.blocks import BlockGrid, enlarged, plan_blocks
 from biounet.prediction.jobs.files import predict_files
-from biounet.prediction.jobs.options import PredictOptions, parse_save
+from biounet.prediction.jobs.options import parse_save
 from biounet.prediction.jobs.recipe import read_recipe, ready_predictor
 
-WHOLE = PredictOptions(engine="torch", precision="float32", tile=76)
-IN_BLOCKS = replace(WHOLE, memory_bytes=0, block_px=32)
+WHOLE = PredictionSettings(engine="torch", precision="float32", tile=76)
+IN_BLOCKS = WHOLE.model_copy(update={"memory_bytes": 0, "block_px": 32})
 
 
 def pixels(path):
@@ -67,7 +67,9 @@ def test_blocks_give_the_files_of_the_whole(tmp_path, model_path, blobs, suffix)
     write_image(path, image, "TYX", (0.5, 0.5))
     save = parse_save("labels,probabilities,rois,geojson,table,ctc")
     for out, options in (("whole", WHOLE), ("blocks", IN_BLOCKS)):
-        outcome = predict_files(model_path, [path], tmp_path / out, replace(options, save=save))
+        outcome = predict_files(
+            model_path, [path], tmp_path / out, options.model_copy(update={"save": save})
+        )
         assert not outcome.failed
     assert_same_outputs(tmp_path / "whole", tmp_path / "blocks")
 
@@ -76,8 +78,8 @@ def test_blocks_of_a_volume(tmp_path, small_model, blobs):
     write_model(small_model(dimensions=3), tmp_path / "m.safetensors")
     write_image(tmp_path / "v.tif", blobs(0, 14, 44, 40), "ZYX", (2.0, 0.5, 0.5))
     save = parse_save("labels,probabilities,rois,geojson,table")
-    whole = replace(WHOLE, tile=28, save=save)
-    blocked = replace(whole, memory_bytes=0, block_px=16)
+    whole = WHOLE.model_copy(update={"tile": 28, "save": save})
+    blocked = whole.model_copy(update={"memory_bytes": 0, "block_px": 16})
     for out, options in (("whole", whole), ("blocks", blocked)):
         outcome = predict_files(
             tmp_path / "m.safetensors", [tmp_path / "v.tif"], tmp_path / out, options
@@ -90,14 +92,14 @@ def test_blocks_of_a_volume(tmp_path, small_model, blobs):
 def test_blocks_of_an_averaged_prediction(tmp_path, model_path, blobs, average):
     write_image(tmp_path / "a.tif", blobs(5, 90, 110), "YX")
     for out, options in (("whole", WHOLE), ("blocks", IN_BLOCKS)):
-        chosen = replace(options, average=average, save=("probabilities",))
+        chosen = options.model_copy(update={"average": average, "save": ("probabilities",)})
         assert not predict_files(model_path, [tmp_path / "a.tif"], tmp_path / out, chosen).failed
     assert_same_outputs(tmp_path / "whole", tmp_path / "blocks")
 
 
 def test_output_is_an_image_pyramid_with_its_pixel_size(tmp_path, model_path, blobs):
     write_image(tmp_path / "a.ome.zarr", blobs(0, 600, 300), "YX", (0.25, 0.25))
-    options = replace(WHOLE, memory_bytes=0, save=("labels", "probabilities"))
+    options = WHOLE.model_copy(update={"memory_bytes": 0, "save": ("labels", "probabilities")})
     predict_files(model_path, [tmp_path / "a.ome.zarr"], tmp_path / "out", options)
     for kind in ("labels", "probabilities"):
         group = zarr.open_group(tmp_path / "out" / f"a_{kind}.ome.zarr", mode="r")
@@ -144,11 +146,11 @@ def test_blocks_for_a_cluster_grow_while_there_are_enough():
 def test_blocks_of_several_chunks_are_shards(tmp_path, model_path, blobs, monkeypatch):
     monkeypatch.setattr("biounet.prediction.jobs.job.CHUNKS_PER_BLOCK", {"cpu": 2})
     write_image(tmp_path / "a.ome.zarr", blobs(0, 300, 150), "YX")
-    chosen = replace(IN_BLOCKS, save=("labels", "probabilities"))
+    chosen = IN_BLOCKS.model_copy(update={"save": ("labels", "probabilities")})
     predict_files(model_path, [tmp_path / "a.ome.zarr"], tmp_path / "out", chosen)
     array = zarr.open_array(tmp_path / "out" / "a_probabilities.ome.zarr" / "0")
     assert array.shards == (2, *(2 * n for n in array.chunks[1:]))
-    whole = replace(WHOLE, save=("labels", "probabilities"))
+    whole = WHOLE.model_copy(update={"save": ("labels", "probabilities")})
     predict_files(model_path, [tmp_path / "a.ome.zarr"], tmp_path / "whole", whole)
     assert_same_outputs(tmp_path / "out", tmp_path / "whole")
 
@@ -160,7 +162,7 @@ def test_classes_need_no_merging_but_their_objects_do(tmp_path, small_model, blo
     for out, options in (("whole", WHOLE), ("blocks", IN_BLOCKS)):
         predict_files(tmp_path / "m.safetensors", [tmp_path / "a.tif"], tmp_path / out, options)
     assert_same_outputs(tmp_path / "whole", tmp_path / "blocks")
-    rois = replace(IN_BLOCKS, save=("rois",))
+    rois = IN_BLOCKS.model_copy(update={"save": ("rois",)})
     outcome = predict_files(
         tmp_path / "m.safetensors", [tmp_path / "a.tif"], tmp_path / "blocks", rois
     )
@@ -173,15 +175,35 @@ def test_watershed_is_refused_by_name(tmp_path, small_model, blobs):
     write_image(tmp_path / "a.tif", blobs(0, 150, 110), "YX")
     write_image(tmp_path / "b.tif", blobs(0, 3, 50, 50), "TYX")
     inputs = [tmp_path / "a.tif", tmp_path / "b.tif"]
-    small = replace(IN_BLOCKS, memory_bytes=50 * 50 * 4 * 6)
+    small = IN_BLOCKS.model_copy(update={"memory_bytes": 50 * 50 * 4 * 6})
     outcome = predict_files(tmp_path / "m.safetensors", inputs, tmp_path / "blocks", small)
     ((path, error),) = outcome.failed
     assert path.name == "a.tif"
-    assert "watershed" in error
+    assert "labels by watershed of" in error
+    assert "--objects components" in error
     predict_files(tmp_path / "m.safetensors", inputs[1:], tmp_path / "whole", WHOLE)
     np.testing.assert_array_equal(
         pixels(tmp_path / "blocks" / "b_labels.tif"), pixels(tmp_path / "whole" / "b_labels.tif")
     )
+
+
+def test_components_in_place_of_watershed(tmp_path, small_model, blobs):
+    """The way out for large images: the same threshold, growth and smallest size."""
+    by_components = small_model()
+    objects = by_components.settings.objects.model_copy(update={"method": "watershed"})
+    write_model(small_model(objects=objects), tmp_path / "watershed.safetensors")
+    write_model(by_components, tmp_path / "components.safetensors")
+    write_image(tmp_path / "a.tif", blobs(0, 150, 110), "YX")
+    components = IN_BLOCKS.model_copy(update={"objects": "components"})
+    for name, options in (("watershed", components), ("components", IN_BLOCKS)):
+        model_path, out = tmp_path / f"{name}.safetensors", tmp_path / name
+        assert not predict_files(model_path, [tmp_path / "a.tif"], out, options).failed
+    assert_same_outputs(tmp_path / "watershed", tmp_path / "components")
+    write_image(tmp_path / "b.tif", blobs(1, 50, 50), "YX")
+    b_alone = (tmp_path / "watershed.safetensors", [tmp_path / "b.tif"], tmp_path / "mixed")
+    assert not predict_files(*b_alone, WHOLE).failed
+    with pytest.raises(InputError, match=r"results with objects watershed .* never mixed"):
+        predict_files(*b_alone, components)
 
 
 def test_a_huge_sparse_image_is_read_only_where_it_is_computed(tmp_path, small_model):
@@ -207,7 +229,7 @@ def test_a_huge_sparse_image_is_read_only_where_it_is_computed(tmp_path, small_m
             tmp_path / "m.safetensors",
             [tmp_path / "a.ome.zarr"],
             tmp_path / "out",
-            replace(WHOLE, tile=None),
+            WHOLE.model_copy(update={"tile": None}),
             on_progress,
         )
     manifest = json.loads((tmp_path / "out" / ".a.ome.zarr-work" / "job.json").read_text())
@@ -222,7 +244,7 @@ def test_unfinished_work_that_keeps_less_is_refused(tmp_path, model_path, blobs)
 
     with pytest.raises(KeyboardInterrupt):
         predict_files(model_path, [tmp_path / "a.tif"], tmp_path / "out", IN_BLOCKS, stop)
-    both = replace(IN_BLOCKS, save=("labels", "probabilities"))
+    both = IN_BLOCKS.model_copy(update={"save": ("labels", "probabilities")})
     outcome = predict_files(model_path, [tmp_path / "a.tif"], tmp_path / "out", both)
     assert "unfinished work on a.tif that keeps labels" in outcome.failed[0][1]
 
@@ -250,7 +272,7 @@ def test_missing_chunks_are_told_and_damaged_ones_refused(tmp_path, model_path, 
     path = tmp_path / "a.ome.zarr"
     array = create_ome_zarr(path, (128, 128), np.uint8, "YX", chunks=(64, 64))
     array[:] = blobs(0, 128, 128) | 1
-    options = replace(IN_BLOCKS, save=("probabilities",))
+    options = IN_BLOCKS.model_copy(update={"save": ("probabilities",)})
     assert predict_files(model_path, [path], tmp_path / "all", options).notes == ()
     chunks = sorted(p for p in (path / "0").rglob("*") if p.is_file() and p.name != "zarr.json")
     assert len(chunks) == 4

@@ -6,7 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from biounet.prediction.jobs.sharing import in_one_thread
+from biounet.config import PredictionSettings
+from biounet.images.writing import write_image
+from biounet.model import write_model
+from biounet.prediction.jobs.files import predict_files
+from biounet.prediction.jobs.sharing import in_one_thread, same_bits_in_a_batch
 from biounet.prediction.predictor import make_predictor
 
 
@@ -43,7 +47,7 @@ def ask(engine, slow, values, sides=None):
 
 def test_tiles_that_wait_are_computed_together_in_one_thread():
     slow = Slow()
-    answers = ask(in_one_thread(slow, 1, lambda _: 3), slow, range(8))
+    answers = ask(in_one_thread(slow, 1, lambda *_: 3), slow, range(8))
     assert slow.batches == [[0, 0, 0], [1, 2, 3], [4, 5, 6], [7, 0, 0]]
     assert [a[0, 0, 0, 0] for a in answers] == [2 * k for k in range(8)]
     assert len(slow.threads) == 1
@@ -52,7 +56,7 @@ def test_tiles_that_wait_are_computed_together_in_one_thread():
 
 def test_other_shapes_wait_for_their_turn():
     slow = Slow()
-    engine = in_one_thread(slow, 1, lambda _: 3)
+    engine = in_one_thread(slow, 1, lambda *_: 3)
     answers = ask(engine, slow, [0, 1, 2, 3, 4], [4, 4, 5, 4, 5])
     assert slow.batches == [[0, 0, 0], [1, 3, 0], [2, 4, 0]]
     assert [a.shape[-1] for a in answers] == [4, 4, 5, 4, 5]
@@ -60,7 +64,7 @@ def test_other_shapes_wait_for_their_turn():
 
 def test_an_error_goes_to_those_who_asked():
     slow = Slow()
-    engine = in_one_thread(slow, 1, lambda _: 2)
+    engine = in_one_thread(slow, 1, lambda *_: 2)
     answers = ask(engine, slow, [1, -1, 2, 3])
     assert [isinstance(a, MemoryError) for a in answers] == [False, True, True, False]
 
@@ -74,3 +78,29 @@ def test_the_numbers_of_a_tile_do_not_depend_on_who_is_beside_it(small_model, pr
     alone = np.zeros_like(tiles)
     alone[0] = tiles[2]
     np.testing.assert_array_equal(engine(alone)[0], together[2])
+
+
+def test_small_tiles_are_batched_where_that_changes_no_bit(tmp_path, small_model, blobs):
+    """With OpenVINO in bfloat16: the same files as one by one."""
+    pytest.importorskip("openvino")
+    write_model(small_model(), tmp_path / "m.safetensors")
+    (tmp_path / "in").mkdir()
+    for k in range(12):
+        write_image(tmp_path / "in" / f"{k}.png", blobs(k, 40, 40), "YX")
+    options = PredictionSettings(
+        engine="openvino", precision="bfloat16", save=("labels", "probabilities")
+    )
+    out = tmp_path / "together"
+    assert not predict_files(tmp_path / "m.safetensors", [tmp_path / "in"], out, options).failed
+    for k in range(12):
+        inputs = [tmp_path / "in" / f"{k}.png"]
+        predict_files(tmp_path / "m.safetensors", inputs, tmp_path / "alone", options)
+    written = sorted(path.name for path in out.glob("*.tif"))
+    assert len(written) == 24
+    for name in written:
+        assert (out / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+
+
+def test_a_batch_that_changes_bits_is_seen():
+    assert same_bits_in_a_batch(lambda tiles: tiles * 2, 3, (1, 4, 4))
+    assert not same_bits_in_a_batch(lambda tiles: tiles * (1 + 1e-7 * len(tiles)), 3, (1, 4, 4))

@@ -6,22 +6,22 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import numpy as np
 import psutil
 import pytest
 
+from biounet.config import PredictionSettings
 from biounet.errors import InputError, OutputError
 from biounet.images.reading import read_image
 from biounet.images.writing import write_image
 from biounet.prediction.jobs.files import predict_files
-from biounet.prediction.jobs.options import PredictOptions, parse_save
+from biounet.prediction.jobs.options import parse_save
 from biounet.prediction.jobs.workers import open_crew
 
 pytest.importorskip("distributed")
 
-OPTIONS = PredictOptions(
+OPTIONS = PredictionSettings(
     save=parse_save("labels,probabilities"),
     engine="torch",
     precision="float32",
@@ -78,18 +78,19 @@ def a_pool_process():
 
 def test_processes_and_one_that_dies(tmp_path, model_path, inputs, alone):
     kill = KillOnce(a_pool_process)
-    options = replace(OPTIONS, workers=2)
+    options = OPTIONS.model_copy(update={"workers": 2})
     assert not predict_files(model_path, [inputs], tmp_path / "out", options, kill).failed
     assert kill.killed is not None
     assert_same(alone, tmp_path / "out")
 
 
 def test_workers_end_with_a_killed_process_and_another_goes_on(tmp_path, model_path, inputs, alone):
+    two = OPTIONS.model_copy(update={"workers": 2})
     code = (
         "from pathlib import Path; from biounet.prediction.jobs.files import predict_files\n"
-        "from biounet.prediction.jobs.options import PredictOptions\n"
+        "from biounet.config import PredictionSettings\n"
         f"predict_files(Path({str(model_path)!r}), [Path({str(inputs)!r})], "
-        f"Path({str(tmp_path / 'out')!r}), {replace(OPTIONS, workers=2)!r})\n"
+        f"Path({str(tmp_path / 'out')!r}), {two!r})\n"
     )
     main = subprocess.Popen(
         [sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "2"}
@@ -104,21 +105,24 @@ def test_workers_end_with_a_killed_process_and_another_goes_on(tmp_path, model_p
     assert len(children) >= 2
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
-    options = replace(OPTIONS, workers=1)
+    options = OPTIONS.model_copy(update={"workers": 1})
     assert not predict_files(model_path, [inputs], tmp_path / "out", options).failed
     assert_same(alone, tmp_path / "out")
 
 
 def test_processes_that_always_die():
     with (
-        open_crew(replace(OPTIONS, workers=2)) as crew,
+        open_crew(OPTIONS.model_copy(update={"workers": 2})) as crew,
         pytest.raises(InputError, match="workers that die again and again"),
     ):
         list(crew.run(os._exit, [1, 1, 1]))
 
 
 def test_no_workers():
-    with pytest.raises(InputError, match="0 workers"), open_crew(replace(OPTIONS, workers=0)):
+    with (
+        pytest.raises(InputError, match="0 workers"),
+        open_crew(OPTIONS.model_copy(update={"workers": 0})),
+    ):
         pass
 
 
@@ -182,7 +186,7 @@ def start_cluster(cluster, n_workers):
 def test_a_cluster_and_a_worker_that_dies(tmp_path, model_path, inputs, alone, cluster):
     address, _, workers = start_cluster(cluster, 2)
     kill = KillOnce(lambda: workers[0].pid)
-    options = replace(OPTIONS, scheduler=address)
+    options = OPTIONS.model_copy(update={"scheduler": address})
     outcome = predict_files(model_path, [inputs], tmp_path / "out", options, kill)
     assert not outcome.failed
     assert kill.killed is not None
@@ -193,7 +197,7 @@ def test_a_cluster_and_a_worker_that_dies(tmp_path, model_path, inputs, alone, c
 def test_a_scheduler_that_goes_away(tmp_path, model_path, inputs, alone, cluster):
     address, scheduler, _ = start_cluster(cluster, 1)
     kill = KillOnce(lambda: scheduler.pid)
-    options = replace(OPTIONS, scheduler=address)
+    options = OPTIONS.model_copy(update={"scheduler": address})
     started = time.monotonic()
     try:
         failed = predict_files(model_path, [inputs], tmp_path / "out", options, kill).failed
@@ -208,6 +212,6 @@ def test_a_scheduler_that_goes_away(tmp_path, model_path, inputs, alone, cluster
 
 def test_no_scheduler_there(tmp_path, model_path, inputs, monkeypatch):
     monkeypatch.setattr("biounet.prediction.jobs.workers.CONNECT_S", 1)
-    options = replace(OPTIONS, scheduler=f"tcp://127.0.0.1:{free_port()}")
+    options = OPTIONS.model_copy(update={"scheduler": f"tcp://127.0.0.1:{free_port()}"})
     with pytest.raises(InputError, match="no scheduler at tcp"):
         predict_files(model_path, [inputs], tmp_path / "out", options)

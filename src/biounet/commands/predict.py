@@ -12,14 +12,15 @@ def predict(
     model: str,
     *inputs: Path,
     out: Path,
-    save: str = "labels",
+    save: str | None = None,
+    objects: Literal["auto", "components"] | None = None,
     tile: str = "auto",
-    average: str = "none",
-    engine: Literal["auto", "torch", "openvino", "onnx"] = "auto",
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
-    device: str = "auto",
+    average: str | None = None,
+    engine: Literal["auto", "torch", "openvino", "onnx"] | None = None,
+    precision: Literal["auto", "float32", "bfloat16", "float16"] | None = None,
+    device: str | None = None,
     axes: str | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     scheduler: str | None = None,
 ) -> int:
     """Segment images of any size; run again, it does only what is missing.
@@ -36,11 +37,15 @@ def predict(
     out
         Folder of the results.
     save
-        Any of labels, probabilities, rois (ImageJ), geojson (QuPath), table, ctc, isbi2012.
+        Any of labels (the default), probabilities, rois (ImageJ), geojson (QuPath), table, ctc,
+        isbi2012.
+    objects
+        Labels by what the model's validation images liked best (`auto`), or by `components`, which
+        works for images of any size.
     tile
         Side of the input tile in px, or auto.
     average
-        `none`, `d4` (the 8 symmetries) or `rotations:N`.
+        `none` (the default), `d4` (the 8 symmetries) or `rotations:N`.
     engine
         What computes.
     precision
@@ -50,27 +55,32 @@ def predict(
     axes
         Names of the inputs' axes, such as ZYX, in place of what the files say.
     workers
-        Processes on this machine; the threads are divided among them.
+        Processes on this machine, 1 unless said; the threads are divided among them.
     scheduler
         Address of a Dask scheduler whose workers compute instead.
     """
+    from biounet.config import PredictionSettings
     from biounet.prediction.jobs.files import predict_files
-    from biounet.prediction.jobs.options import PredictOptions, parse_save
+    from biounet.prediction.jobs.options import parse_save
     from biounet.progress import files_progress
     from biounet.shipped import find_model_file
 
     if tile != "auto" and not tile.isdecimal():
         raise InputError(f"--tile {tile}", "auto, or a side in px", "such as --tile 572")
-    options = PredictOptions(
-        save=parse_save(save),
-        tile=None if tile == "auto" else int(tile),
-        average=average,
-        engine=engine,
-        precision=precision,
-        device=device,
-        axes=axes,
-        workers=workers,
-        scheduler=scheduler,
+    said = {
+        "save": None if save is None else parse_save(save),
+        "objects": objects,
+        "tile": None if tile == "auto" else int(tile),
+        "average": average,
+        "engine": engine,
+        "precision": precision,
+        "device": device,
+        "axes": axes,
+        "workers": workers,
+        "scheduler": scheduler,
+    }
+    options = PredictionSettings.model_validate(
+        {name: value for name, value in said.items() if value is not None}
     )
     with files_progress() as on_progress, warnings_as_lines():
         outcome = predict_files(find_model_file(model), inputs, out, options, on_progress)

@@ -1,12 +1,15 @@
 """Predict on files: finds them, skips what is finished, and tells at the end what failed."""
 
+import contextlib
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from biounet.config import PredictionSettings, Save
 from biounet.errors import InputError, OutputError
 from biounet.images.atomic import cannot_write, remove_leftovers
 from biounet.images.challenge import frame_number
@@ -17,7 +20,7 @@ from biounet.prediction.instances import label_objects
 from biounet.prediction.jobs.job import fits_memory, work_folder
 from biounet.prediction.jobs.large import predict_large
 from biounet.prediction.jobs.ledger import add_to_ledger, is_finished, read_ledger
-from biounet.prediction.jobs.options import OnProgress, Outcome, PredictOptions, Save
+from biounet.prediction.jobs.options import OnProgress, Outcome
 from biounet.prediction.jobs.outputs import Result, write_labels, write_output, write_sequence
 from biounet.prediction.jobs.recipe import (
     RECIPE_NAME,
@@ -42,12 +45,18 @@ from biounet.prediction.predictor import Predictor, predict_plane
 
 Failures = dict[Path, str]
 
+SMALL_PX = 2**22
+"""Images of fewer pixels are worked on as many at once as there are tasks in flight."""
+
+_larger = threading.BoundedSemaphore(3)
+"""How many larger ones a process holds at once: one read, one computed, one written."""
+
 
 def predict_files(
     model_path: Path,
     inputs: Sequence[Path],
     out: Path,
-    options: PredictOptions,
+    options: PredictionSettings,
     on_progress: OnProgress = lambda *_: None,
 ) -> Outcome:
     """Segment files and folders of files; write what was asked for into one folder.
@@ -158,7 +167,7 @@ class SegmentFile:
 
     model_path: Path
     recipe: Recipe
-    options: PredictOptions
+    options: PredictionSettings
 
     def __call__(self, task: FileTask) -> bool:
         """Whether the input is done; False: it is too large, or its work was begun in blocks."""
@@ -169,16 +178,20 @@ class SegmentFile:
             image.data.shape, n_classes, self.options.memory_bytes
         ):
             return False
-        result = segment_image(image, predictor, task.save)
+        small = np.prod(image.data.shape) < SMALL_PX
+        with contextlib.nullcontext() if small else _larger:
+            self._write(segment_image(image, predictor, task.save), task, predictor)
+        return True
+
+    def _write(self, result: Result, task: FileTask, predictor: Predictor) -> None:
         for kind in task.save:
             path = task.output(kind)
             if kind == "ctc" and task.sequence is not None:
                 _make_folder(path.parent)
-                write_labels(path, result.labels, result.axes, image.pixel_size_um)
+                write_labels(path, result.labels, result.axes, result.image.pixel_size_um)
             else:
                 write_output(result, predictor.model, kind, path)
             add_to_ledger(task.out, path, (task.source,))
-        return True
 
 
 def segment_image(image: Image, predictor: Predictor, save: Sequence[Save]) -> Result:

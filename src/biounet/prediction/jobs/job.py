@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from biounet.config import PredictionSettings
 from biounet.errors import InputError
 from biounet.geometry import Shape
 from biounet.images.atomic import cannot_write, written_whole
@@ -32,7 +33,6 @@ from biounet.prediction.jobs.blocks import (
 )
 from biounet.prediction.jobs.ledger import Source
 from biounet.prediction.jobs.merging import Parts
-from biounet.prediction.jobs.options import PredictOptions
 from biounet.prediction.jobs.recipe import Recipe, ready_predictor
 from biounet.prediction.jobs.tasks import FileTask
 from biounet.prediction.planes import Plane, iterate_planes, planes_of, resolve_axes
@@ -174,7 +174,7 @@ def plane_of(job: Job, index: Shape) -> Plane:
 
 
 def open_job(
-    task: FileTask, model_path: Path, recipe: Recipe, options: PredictOptions, n_slots: int
+    task: FileTask, model_path: Path, recipe: Recipe, options: PredictionSettings, n_slots: int
 ) -> Job:
     """Take up the work on an image where it was left, or begin it.
 
@@ -208,7 +208,7 @@ def _plan(
     predictor: Predictor,
     recipe: Recipe,
     keeps: tuple[str, ...],
-    options: PredictOptions,
+    options: PredictionSettings,
     n_slots: int,
 ) -> Manifest:
     image = _opened(task.path, recipe.axes)
@@ -229,8 +229,9 @@ def _plan(
     if "labels" in keeps and method == "watershed" and np.prod(grid.n_blocks) > 1:
         raise InputError(
             f"labels by watershed of {task.path}, an image too large for memory",
-            "a method that can be merged exactly across blocks (components or classes)",
-            "save probabilities only, or cut the image",
+            "a method that can be merged exactly across blocks",
+            "add --objects components (settled on the same validation images) and choose another "
+            "--out, or save probabilities only",
         )
     return Manifest(
         source=task.source,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from biounet.config import ObjectSettings
+from biounet.config import ObjectSettings, PredictionSettings, Save
 from biounet.errors import InputError
 from biounet.geometry import Shape
 from biounet.images.atomic import written_whole
@@ -25,7 +25,6 @@ from biounet.prediction.jobs.block_tasks import (
 from biounet.prediction.jobs.job import Job, create_array, image_of, open_job, plane_of, read_parts
 from biounet.prediction.jobs.ledger import add_to_ledger
 from biounet.prediction.jobs.merging import merge_parts
-from biounet.prediction.jobs.options import PredictOptions, Save
 from biounet.prediction.jobs.outputs import write_sequence
 from biounet.prediction.jobs.recipe import Recipe, ready_predictor
 from biounet.prediction.jobs.tasks import FileTask
@@ -42,7 +41,7 @@ def predict_large(
     task: FileTask,
     model_path: Path,
     recipe: Recipe,
-    options: PredictOptions,
+    options: PredictionSettings,
     crew: Crew,
     on_part: OnPart,
 ) -> None:

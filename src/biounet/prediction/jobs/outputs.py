@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from biounet.config import Save
 from biounet.images.challenge import write_isbi2012, write_linked_result
 from biounet.images.image import Image
 from biounet.images.objects import Piece, write_geojson, write_rois, write_table
 from biounet.images.writing import write_image
 from biounet.metrics.link import Linked, link_frame
 from biounet.model import ModelFile
-from biounet.prediction.jobs.options import Save
 from biounet.prediction.planes import iterate_planes
 
 

@@ -6,6 +6,7 @@ of workers, and results of two models are never mixed.
 """
 
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -17,21 +18,32 @@ from pathlib import Path
 
 import torch
 
+from biounet.config import PredictionSettings
 from biounet.errors import InputError
 from biounet.geometry import Shape
 from biounet.images.atomic import cannot_write
-from biounet.model import read_model
+from biounet.model import ModelFile, read_model
 from biounet.prediction.engines import choose_device
-from biounet.prediction.jobs.options import PredictOptions
-from biounet.prediction.jobs.sharing import LARGEST_BATCH, in_one_thread
+from biounet.prediction.jobs.sharing import (
+    LARGEST_BATCH,
+    in_one_thread,
+    same_bits_in_a_batch,
+)
 from biounet.prediction.predictor import Predictor, make_predictor
 from biounet.prediction.tile_choice import tile_bytes
 
 RECIPE_NAME = "prediction.json"
 
 BATCH_BYTES = 2**31
-"""Memory of a GPU that a batch of tiles may take. A processor gains nothing by batches to speak of
-(8 % with OpenVINO), and fills none with zeros."""
+"""Memory of a GPU that a batch of tiles may take."""
+
+CPU_BATCH = 4
+"""Tiles that OpenVINO computes at once in bfloat16 where the deepest maps are small: 10 to 30 %
+less work for images of 64 to 256 px and networks of depth 4. With PyTorch it is more work as often
+as less; in float32 it is the same."""
+
+SMALL_MAP_PX = 32
+"""Side of the deepest maps below which they keep no processor busy."""
 
 VERSION = importlib.metadata.version("biounet")
 
@@ -46,6 +58,7 @@ class Recipe:
         engine, precision, device: as resolved, never `auto`.
         tile: the largest input tile, in px.
         average: `none`, `d4` or `rotations:N`.
+        objects: how labels are made; a method of `ObjectSettings`.
         threads: of each worker.
         axes: the names of axes that were given, or None.
     """
@@ -57,6 +70,7 @@ class Recipe:
     device: str
     tile: Shape
     average: str
+    objects: str
     threads: int
     axes: str | None
 
@@ -66,7 +80,7 @@ def model_path_of(path: Path) -> Path:
     return path / "best.safetensors" if path.is_dir() else path
 
 
-def settle_recipe(model_path: Path, out: Path, options: PredictOptions, threads: int) -> Recipe:
+def settle_recipe(model_path: Path, out: Path, options: PredictionSettings, threads: int) -> Recipe:
     """The recipe of an output folder: the one it has, or a new one, written there.
 
     `threads`: of each worker, where they are not settled yet.
@@ -159,13 +173,37 @@ def _make(model_path: Path, recipe: Recipe) -> Predictor:
 def _shared(made: Predictor, recipe: Recipe) -> Predictor:
     network = made.model.settings.network
 
-    def batch_of(shape: Shape) -> int:
-        if recipe.device == "cpu":
-            return 1
-        return min(max(BATCH_BYTES // tile_bytes(network, shape), 1), LARGEST_BATCH)
+    @functools.cache
+    def may_batch(shape: Shape) -> bool:
+        deepest = max(n // step for n, step in zip(shape, network.footprint.step, strict=True))
+        return (
+            (recipe.engine, recipe.precision) == ("openvino", "bfloat16")
+            and deepest < SMALL_MAP_PX
+            and same_bits_in_a_batch(made.engine, CPU_BATCH, (network.channels, *shape))
+        )
 
-    engine = in_one_thread(made.engine, recipe.threads, batch_of)
-    return replace(made, input_shape=recipe.tile, engine=engine)
+    def size_of(shape: Shape, n_waiting: int) -> int:
+        if recipe.device != "cpu":
+            return min(max(BATCH_BYTES // tile_bytes(network, shape), 1), LARGEST_BATCH)
+        return CPU_BATCH if n_waiting >= CPU_BATCH and may_batch(shape) else 1
+
+    engine = in_one_thread(made.engine, recipe.threads, size_of)
+    return replace(
+        made,
+        model=_labelling_by(made.model, recipe.objects),
+        input_shape=recipe.tile,
+        engine=engine,
+    )
+
+
+def _labelling_by(model: ModelFile, method: str) -> ModelFile:
+    """A model that makes labels by a method.
+
+    Training settles threshold, growth and smallest size for components before it tries anything
+    else, so components need no other settings.
+    """
+    objects = model.settings.objects.model_copy(update={"method": method})
+    return replace(model, settings=model.settings.model_copy(update={"objects": objects}))
 
 
 def sha256_of(path: Path) -> str:
@@ -178,7 +216,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _choose(
-    model_path: Path, options: PredictOptions, found: Recipe | None, threads: int
+    model_path: Path, options: PredictionSettings, found: Recipe | None, threads: int
 ) -> Recipe:
     """What is asked; what is left open is as found, or else chosen for this machine."""
     sha256 = sha256_of(model_path)
@@ -201,6 +239,9 @@ def _choose(
             device=device,
             tile=made.input_shape,
             average=options.average,
+            objects=(
+                made.model.settings.objects.method if options.objects == "auto" else options.objects
+            ),
             threads=threads,
             axes=options.axes,
         )
@@ -220,6 +261,7 @@ def _choose(
         device=found.device if options.device == "auto" else options.device,
         tile=tile,
         average=options.average,
+        objects=found.objects if options.objects == "auto" else options.objects,
         axes=options.axes,
     )
 

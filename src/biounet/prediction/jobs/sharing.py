@@ -16,7 +16,7 @@ from biounet.prediction.engines import Engine
 Tiles = NDArray[np.float32]
 
 LARGEST_BATCH = 8
-"""Tiles that a GPU computes at once."""
+"""Tiles that are computed at once, at the most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class _Request:
     answer: "Future[Tiles]" = field(default_factory=Future)
 
 
-def in_one_thread(engine: Engine, n_threads: int, batch_of: Callable[[Shape], int]) -> Engine:
+def in_one_thread(engine: Engine, n_threads: int, size_of: Callable[[Shape, int], int]) -> Engine:
     """An engine that computes in one thread of its own, whoever calls it.
 
     Callers read, label and write while it computes for another; tiles of one shape that wait
@@ -35,27 +35,25 @@ def in_one_thread(engine: Engine, n_threads: int, batch_of: Callable[[Shape], in
     Args:
         engine: computes.
         n_threads: PyTorch's, in that thread.
-        batch_of: how many tiles of a spatial shape to compute at once. The last bits of a tile's
-            numbers depend on how many are computed with it, so batches that are not full are
-            filled with zeros: then they do not depend on who waits.
+        size_of: how many tiles of a spatial shape to compute at once, when so many wait. Where the
+            last bits of a tile's numbers depend on how many are computed with it, this must not
+            depend on who waits: batches that are not full are filled with zeros.
     """
     waiting: SimpleQueue[_Request] = SimpleQueue()
 
     def serve() -> None:
         torch.set_num_threads(n_threads)
-        put_back: list[_Request] = []
+        queue: list[_Request] = []
         while True:
-            first = put_back.pop(0) if put_back else waiting.get()
+            if not queue:
+                queue.append(waiting.get())
             while not waiting.empty():
-                put_back.append(waiting.get())
-            n_most = batch_of(first.tiles.shape[2:])
-            together = [first]
-            for request in list(put_back):
-                same = request.tiles.shape[1:] == first.tiles.shape[1:]
-                if same and sum(len(r.tiles) for r in together) + len(request.tiles) <= n_most:
-                    together.append(request)
-                    put_back.remove(request)
-            _answer(engine, together, n_most)
+                queue.append(waiting.get())
+            shape = queue[0].tiles.shape
+            alike = [request for request in queue if request.tiles.shape == shape]
+            size = size_of(shape[2:], len(alike))
+            _answer(engine, alike[:size], size * shape[0])
+            queue = [request for request in queue if request not in alike[:size]]
 
     threading.Thread(target=serve, name="engine", daemon=True).start()
 
@@ -82,3 +80,13 @@ def _answer(engine: Engine, requests: list[_Request], n_padded: int) -> None:
     for request in requests:
         request.answer.set_result(results[done : done + len(request.tiles)])
         done += len(request.tiles)
+
+
+def same_bits_in_a_batch(engine: Engine, n_tiles: int, shape: tuple[int, ...]) -> bool:
+    """Whether tiles (C, …) of this shape get the same bits alone and with others."""
+    tiles = np.random.default_rng(0).standard_normal((n_tiles, *shape), np.float32)
+    together = engine(tiles)
+    return all(
+        np.array_equal(engine(tile[None])[0], among)
+        for tile, among in zip(tiles, together, strict=True)
+    )

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from biounet.config import Save
 from biounet.errors import InputError
 from biounet.images.challenge import frame_number
 from biounet.images.formats.ome_zarr_reading import ZARR_SUFFIXES
 from biounet.images.layouts.matching import list_images
 from biounet.images.reading import image_stem, image_suffix, is_image
 from biounet.prediction.jobs.ledger import Ledger, Source, Sources, is_finished, source_of
-from biounet.prediction.jobs.options import Save
 
 ENDINGS: dict[Save, str] = {
     "rois": "_rois.zip",

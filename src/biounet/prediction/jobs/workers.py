@@ -25,15 +25,15 @@ from typing import Any, Generic, TypeVar
 import psutil
 import torch
 
+from biounet.config import PredictionSettings
 from biounet.errors import InputError
 from biounet.prediction.engines import choose_device
-from biounet.prediction.jobs.options import PredictOptions
 from biounet.prediction.jobs.sharing import LARGEST_BATCH
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-N_IN_FLIGHT = {"cpu": 3, "cuda": 2 * LARGEST_BATCH, "mps": 2 * LARGEST_BATCH}
+N_IN_FLIGHT = {"cpu": LARGEST_BATCH, "cuda": 2 * LARGEST_BATCH, "mps": 2 * LARGEST_BATCH}
 """Tasks at once in one process: some are read, some computed together, some written."""
 
 CONNECT_S = 10
@@ -158,7 +158,7 @@ def kept_threads() -> Iterator[None]:
 
 
 @contextmanager
-def open_crew(options: PredictOptions) -> Iterator[Crew]:
+def open_crew(options: PredictionSettings) -> Iterator[Crew]:
     """The workers that were asked for.
 
     Raises:
