@@ -37,7 +37,7 @@ def main() -> int:
     run.add_argument("--out", type=Path, required=True, help="folder of data, runs and results")
     run.add_argument("--part", choices=get_args(Part), default="choose")
     run.add_argument("--rows", type=Path, help="YAML file of rows; none: the preset fast")
-    run.add_argument("--only", help="names of rows, with commas between")
+    run.add_argument("--only", action="append", help="a row of the file; can be repeated")
     run.add_argument("--seeds", type=numbers, default=[0], help="0,1,2")
     run.add_argument("--images", type=numbers, help="numbers of images to learn from, as 1,2,5,10")
     budget = run.add_mutually_exclusive_group(required=True)
@@ -78,7 +78,7 @@ def run_all(said: argparse.Namespace) -> int:
     """Every row with every number of images and every seed, seed by seed; 1 where some failed."""
     rows = read_rows(said.rows)
     if said.only is not None:
-        names = said.only.split(",")
+        names = said.only
         if unknown := set(names) - {row.name for row in rows}:
             raise InputError(f"no row {unknown.pop()!r}", "names of the file", "mend --only")
         rows = [row for row in rows if row.name in names]

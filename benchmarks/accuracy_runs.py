@@ -222,7 +222,7 @@ def do(job: Job, data: Path, out: Path, device: str, commit: str) -> str | None:
             "torch": start["torch"],
         },
         "minutes": {
-            "training": end["used_s"] / 60,
+            "training": max(end["used_s"], seconds[0]) / 60,
             "predicting": {average: seconds[1 + 2 * k] / 60 for k, average in enumerate(averages)},
         },
         "steps": end["step"],

@@ -51,7 +51,8 @@ def test_a_name_is_found_everywhere_a_model_is(box: Path) -> None:
     assert biounet.load("nuclei", device="cpu", engine="torch").file.provenance == {"seed": 7}
 
 
-def test_a_file_or_run_folder_of_the_name_goes_before(box: Path) -> None:
+@pytest.mark.usefixtures("box")
+def test_a_file_or_run_folder_of_the_name_goes_before() -> None:
     here = Path("nuclei")
     write_model(a_model(1), here)
     assert find_model("nuclei").provenance == {"seed": 1}
@@ -64,19 +65,22 @@ def test_a_file_or_run_folder_of_the_name_goes_before(box: Path) -> None:
         find_model("nuclei")
 
 
-def test_a_folder_of_images_of_the_name_does_not(box: Path) -> None:
+@pytest.mark.usefixtures("box")
+def test_a_folder_of_images_of_the_name_does_not() -> None:
     Path("nuclei/images").mkdir(parents=True)
     assert find_model("nuclei").provenance == {"seed": 7}
 
 
-def test_a_name_that_is_none_tells_those_that_are(box: Path) -> None:
+@pytest.mark.usefixtures("box")
+def test_a_name_that_is_none_tells_those_that_are() -> None:
     with pytest.raises(InputError, match=r"no file nucli; wanted .*comes with biounet \(nuclei\)"):
         find_model("nucli")
     with pytest.raises(InputError, match=r"dic-cells, a network that this installation lacks"):
         find_model("dic-cells")
 
 
-def test_inspect_names_them_and_shows_a_card(box: Path) -> None:
+@pytest.mark.usefixtures("box")
+def test_inspect_names_them_and_shows_a_card() -> None:
     told = describe([])
     assert all(name in told for name in SHIPPED)
     assert told.count("not in this installation") == len(SHIPPED) - 1
@@ -92,8 +96,9 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
     return int(exit_.value.code or 0)
 
 
+@pytest.mark.usefixtures("box")
 def test_the_commands_take_a_name(
-    box: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng = np.random.default_rng(0)
     for number in range(2):
