@@ -37,7 +37,8 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 def commands(page: Path) -> list[str]:
     lines = [line for kind, text in blocks(page) if kind == "console" for line in text.splitlines()]
-    return [line.removeprefix(".venv/bin/") for line in lines if "biounet " in line]
+    lines = [re.sub(r"^torchrun .* -m ", "", line) for line in lines if "biounet " in line]
+    return [line.removeprefix(".venv/bin/") for line in lines]
 
 
 def run(words: list[str], folder: Path) -> None:
@@ -50,9 +51,9 @@ def run(words: list[str], folder: Path) -> None:
 def test_no_change_of_layout_empties_these_tests() -> None:
     counts = {page.name: [kind for kind, _ in blocks(page)] for page in OWN_PAGES}
     assert counts["tutorial.md"] == ["python", *["console"] * 5, "python"]
-    assert sum(kinds.count("console") for kinds in counts.values()) == 21
+    assert sum(kinds.count("console") for kinds in counts.values()) == 22
     assert sum(kinds.count("python") for kinds in counts.values()) == 3
-    assert sum(len(commands(page)) for page in OWN_PAGES) == 28
+    assert sum(len(commands(page)) for page in OWN_PAGES) == 29
 
 
 def test_the_tutorial_runs(tmp_path: Path) -> None:
@@ -100,6 +101,10 @@ def test_every_flag_exists() -> None:
     known |= {"--help", "--version"}
     own = {"--train", "--dir", "--mask_filter", "--pretrained_model", "--save_rois", "--diameter"}
     own |= {"--config", "--port", "--nworkers", "--nthreads"}  # of other programs
+    own |= {"--standalone", "--nproc-per-node", "--nnodes"}  # of torchrun
+    own |= {"--rdzv-backend", "--rdzv-id", "--rdzv-endpoint"}
+    own |= {"--nodes", "--ntasks-per-node", "--gpus-per-node"}  # of SLURM
+    own |= {"--cpus-per-task", "--time"}
     for page in OWN_PAGES:
         flags = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", page.read_text()))
         assert flags <= known | own, (page, flags - known - own)
