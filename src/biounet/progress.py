@@ -1,6 +1,7 @@
 """Progress on a terminal, with time left; silent when standard error is none."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -82,18 +83,35 @@ def files_progress() -> Iterator[Callable[[float, int, str], None]]:
         )
 
 
+def minutes_left(seconds: float | None) -> str:
+    """The time left in words; nothing where it is not known."""
+    if seconds is None:
+        return ""
+    return "under a minute left" if seconds < 60 else f"about {seconds / 60:.0f} min left"
+
+
+LINE_EVERY_S = 60.0
+"""Where there is no terminal, a long part tells this often how far it is."""
+
+
 @contextmanager
-def parts_progress() -> Iterator[Callable[[str, float], None]]:
-    """A bar for each part of a long job; where there is no terminal, a line when it is done."""
+def parts_progress() -> Iterator[Callable[[str, float, float | None], None]]:
+    """A bar for each part of a long job, with the time left of all; lines where no terminal is."""
     with progress_bar() as bar:
         tasks: dict[str, TaskID] = {}
+        told_at = time.monotonic()
 
-        def on_progress(part: str, share: float) -> None:
+        def on_progress(part: str, share: float, left_s: float | None) -> None:
+            nonlocal told_at
             if part not in tasks:
                 tasks[part] = bar.add_task(part, total=1.0, seen="")
             was_done = bar.tasks[tasks[part]].finished
-            bar.update(tasks[part], completed=share)
-            if bar.disable and share >= 1 and not was_done:
-                bar.console.print(f"{part}: done")
+            left = minutes_left(left_s)
+            bar.update(tasks[part], completed=share, seen="" if share >= 1 else f"· in all {left}")
+            is_due = time.monotonic() - told_at > LINE_EVERY_S or share >= 1
+            if bar.disable and is_due and not was_done:
+                done = "done" if share >= 1 else f"{share:.0%}"
+                bar.console.print(f"{part}: {done}" + (f", {left}" if left else ""))
+                told_at = time.monotonic()
 
         yield on_progress

@@ -127,6 +127,8 @@ def test_an_fcn_gets_the_context_and_the_width_that_a_unet_gets() -> None:
     assert paper.network == FCNSettings()
     said, _ = derive_settings(facts(), MACHINE, "fast", {"network": FCN | {"depth": 5}})
     assert (said.network.depth, said.network.strides[-1]) == (5, 32)  # type: ignore[union-attr]
+    coarse, _ = derive_settings(facts(), MACHINE, "fast", {"network": FCN | {"stride": 32}})
+    assert (coarse.network.depth, coarse.network.stride) == (5, 32)  # type: ignore[union-attr]
 
 
 def test_unknown_networks_are_refused() -> None:

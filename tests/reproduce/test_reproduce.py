@@ -56,7 +56,7 @@ class Stopper:
     def __init__(self, at: str = "") -> None:
         self.at, self.parts = at, list[str]()
 
-    def __call__(self, part: str, _: float) -> None:
+    def __call__(self, part: str, _share: float, _left_s: float | None) -> None:
         if part not in self.parts:
             self.parts.append(part)
         if part == self.at:

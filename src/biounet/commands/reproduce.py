@@ -39,7 +39,9 @@ def reproduce(
     out
         Folder for table (Markdown, JSON), page, runs and predictions.
     minutes
-        Training time of each network; prediction and scores come on top.
+        Training time, the same for each network: from reading the images to the best weights,
+        validation included. Prediction and scores come on top. With three networks and 10
+        minutes, count on some 35 minutes; the time left is shown.
     windows
         Sides in px of further sliding windows, as 31,63; accuracy is drawn against window.
     preset

@@ -130,6 +130,8 @@ def derive_settings(
             or not c.name.startswith("network.")
         ]
     if kind == "fcn":
+        if "stride" in said.get("network", {}):  # 32s, 16s, 8s: of the paper's five poolings
+            choices = [c for c in choices if c.name not in ("network.depth", "network.pooling")]
         choices += _head(choices)
     for choice in choices:
         section, name = choice.name.split(".")

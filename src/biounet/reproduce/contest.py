@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from biounet.api import Model, train_dataset
-from biounet.config import merged
+from biounet.config import RECIPES, merged, preset_named, validated_settings
 from biounet.errors import InputError
 from biounet.images.atomic import written_whole
 from biounet.images.dataset import Annotated, DataSet
 from biounet.images.reading import read_image
 from biounet.images.writing import write_image
+from biounet.learning.checkpoint import read_position
 from biounet.learning.run_folder import Record, RunFolder, read_records
 from biounet.learning.setup import Request
 from biounet.network_settings import SlidingWindowSettings
@@ -36,9 +37,10 @@ from biounet.prediction.predictor import make_predictor, predict_plane
 from biounet.report import write_report
 from biounet.reproduce.scoring import score_predictions
 from biounet.reproduce.tasks import Kind
+from biounet.reproduce.time_left import Phase
 
-OnProgress = Callable[[str, float], None]
-"""Called with what is being done and the share of it that is done, 0..1."""
+OnPhase = Callable[[Phase, float], None]
+"""Called with what a network is at, and the share of it that is done, 0..1."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class Terms:
     """What is the same for every contestant.
 
     Attributes:
-        minutes: of training each; None: as the settings say.
+        minutes: of training each, from reading the images to the best weights and the settings
+            of labels, validation included; None: as the settings say.
         preset: `fast` or `paper`.
         average: `none`, `d4` or `rotations:N`, at prediction.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -80,6 +83,20 @@ class Terms:
     average: str
     device: str
     said: dict[str, Any]
+
+    def said_of(self, contestant: Contestant) -> dict[str, Any]:
+        """What is said of one contestant's settings, the budget included."""
+        budget = {} if self.minutes is None else {"training": {"minutes": self.minutes}}
+        return merged(merged({"network": contestant.network}, self.said), budget)
+
+    @property
+    def training_s(self) -> float | None:
+        """Seconds of each training; None where it is counted in steps."""
+        training = self.said.get("training", {})
+        if self.minutes is None and "steps" in training:
+            return None
+        usual = preset_named(self.preset).training.default_minutes
+        return 60 * float(self.minutes or training.get("minutes") or usual)
 
 
 @dataclass(frozen=True)
@@ -114,6 +131,19 @@ class NetworkResult:
         return float(np.median(self.seconds))
 
 
+def check_settings(contestants: Sequence[Contestant], terms: Terms) -> None:
+    """Raise InputError for settings that one of the contestants could not be trained with."""
+    for contestant in contestants:
+        kind = contestant.network["kind"]
+        usual = merged(preset_named(terms.preset).model_dump(), RECIPES[kind])
+        try:
+            validated_settings(merged(usual, terms.said_of(contestant)))
+        except InputError as error:
+            raise InputError(
+                f"{error.found} (for {contestant.title})", error.wanted, error.remedy
+            ) from None
+
+
 def window_contestant(window_px: int) -> Contestant:
     """The sliding window with another window, in as many stages as it allows.
 
@@ -144,7 +174,7 @@ def compete(
     training: DataSet,
     scored: Sequence[Annotated],
     folder: Path,
-    on_progress: OnProgress,
+    on_phase: OnPhase,
 ) -> NetworkResult:
     """Train, predict and score one network, or go on where it stopped.
 
@@ -156,16 +186,16 @@ def compete(
     path = folder / "result.json"
     if path.exists():
         return read_result(path)
-    model = _train(contestant, terms, training, folder / "run", on_progress)
-    seconds = _predict(model, kind, scored, folder, f"{contestant.title}: predicting", on_progress)
+    model = _train(contestant, terms, training, folder / "run", on_phase)
+    seconds = _predict(model, kind, scored, folder, on_phase)
     predictions = [read_prediction(folder, image.name) for image in scored]
-    what = f"{contestant.title}: scoring"
+    on_phase("scoring", 0.0)
     scores = score_predictions(
-        kind, predictions, scored, lambda n: on_progress(what, n / len(scored))
+        kind, predictions, scored, lambda n: on_phase("scoring", n / len(scored))
     )
-    records = read_records(RunFolder(folder / "run"))
-    start = next(r for r in records if r["kind"] == "start")
-    end = next(r for r in reversed(records) if r["kind"] == "end")
+    run = RunFolder(folder / "run")
+    trained = read_position(run.checkpoint)
+    started = (r for r in read_records(run) if r["kind"] == "start")
     network = model.file.settings.network
     result = NetworkResult(
         name=contestant.name,
@@ -175,13 +205,13 @@ def compete(
         at_thresholds=scores.at_thresholds,
         seconds=seconds,
         image_px=int(np.median([image.labels.size for image in scored])),
-        training_minutes=end["used_s"] / 60,
-        steps=end["step"],
+        training_minutes=trained.used_s / 60,
+        steps=trained.step,
         n_parameters=sum(w.numel() for w in model.file.weights.values()),
         window_px=network.window_px if isinstance(network, SlidingWindowSettings) else None,
         device=str(choose_device(terms.device)),
         threads=torch.get_num_threads(),
-        held_out=start["split"],
+        held_out=next((r["split"] for r in started), "as its run says"),
     )
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(asdict(result), indent=1) + "\n")
@@ -205,29 +235,26 @@ def read_result(path: Path) -> NetworkResult:
 
 
 def _train(
-    contestant: Contestant, terms: Terms, training: DataSet, folder: Path, on_progress: OnProgress
+    contestant: Contestant, terms: Terms, training: DataSet, folder: Path, on_phase: OnPhase
 ) -> Model:
     """The best model of a run that goes on where it stopped."""
-    said = merged({"network": contestant.network}, terms.said)
-    if terms.minutes is not None:
-        said = merged(said, {"training": {"minutes": terms.minutes}})
     request = Request(
         preset=terms.preset,
-        said=said,
+        said=terms.said_of(contestant),
         device=terms.device,
         start_from=None,
         started=time.monotonic(),
         command=shlex.join(["biounet", *sys.argv[1:]]),
     )
-    what = f"{contestant.title}: training"
 
     def on_record(record: Record) -> None:
         if record["kind"] == "step":
-            on_progress(what, min(record["progress"], 0.999))
+            on_phase("training", min(record["progress"], 0.999))
 
+    on_phase("training", 0.0)
     model = train_dataset(training, request, folder, True, on_record)
-    on_progress(what, 1.0)
     write_report(folder)
+    on_phase("training", 1.0)
     predictor = make_predictor(model.file, terms.device, "auto", None, terms.average)
     return Model(model.file, predictor)
 
@@ -237,13 +264,13 @@ def _predict(
     kind: Kind,
     scored: Sequence[Annotated],
     folder: Path,
-    what: str,
-    on_progress: OnProgress,
+    on_phase: OnPhase,
 ) -> tuple[float, ...]:
     """Predict the images that are not done yet; the seconds that each took."""
     ledger = folder / "predicted.jsonl"
     (folder / "predicted").mkdir(exist_ok=True)
     done = _read_ledger(ledger)
+    on_phase("predicting", 0.0)
     for number, image in enumerate(scored, start=1):
         path = prediction_path(folder, image.name)
         if image.name not in done or not path.exists():
@@ -259,7 +286,7 @@ def _predict(
             with ledger.open("a") as file:
                 line = {"name": image.name, "seconds": done[image.name]}
                 file.write(json.dumps(line) + "\n")
-        on_progress(what, number / len(scored))
+        on_phase("predicting", number / len(scored))
     return tuple(done[image.name] for image in scored)
 
 

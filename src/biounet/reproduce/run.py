@@ -1,13 +1,13 @@
 """A task from its data to its table and page, resumable at every point."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from biounet.errors import InputError
-from biounet.images.atomic import cannot_write, written_whole
+from biounet.images.atomic import cannot_write, remove_leftovers, written_whole
 from biounet.images.dataset import DataSet, read_item
 from biounet.images.layouts.find import find_dataset
 from biounet.network_settings import SlidingWindowSettings
@@ -19,15 +19,20 @@ from biounet.reproduce.contest import (
     NETWORKS,
     Contestant,
     NetworkResult,
-    OnProgress,
     Terms,
+    check_settings,
     compete,
     window_contestant,
 )
 from biounet.reproduce.page import reproduction_page
 from biounet.reproduce.tables import ComparisonTable, comparison_table, write_tables
 from biounet.reproduce.tasks import TASKS, Division, Task, TaskName
+from biounet.reproduce.time_left import Phase, TimeLeft
 from biounet.version import __version__
+
+OnProgress = Callable[[str, float, float | None], None]
+"""Called with what is being done, the share of it that is done (0..1), and the seconds left of
+all that is to do (None: not known yet)."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ def reproduce(
     contestants = _contestants(windows)
     n_rotations(terms.average)  # told before hours of training
     choose_device(terms.device)
+    check_settings(contestants, terms)
     dataset = find_dataset([data], labels_are=task.labels_are)
     division = task.divide(dataset.items)
     description = _describe(task, division, terms)
@@ -73,12 +79,16 @@ def reproduce(
     training = replace(dataset, items=division.training)
     scored = [read_item(item) for item in division.scored]
     results: list[NetworkResult] = []
-    for contestant in contestants:
-        results.append(
-            compete(
-                contestant, terms, task.kind, training, scored, out / contestant.name, on_progress
-            )
-        )
+    time_left = TimeLeft(len(contestants), terms.training_s)
+    for number, contestant in enumerate(contestants):
+        title = contestant.title
+
+        def on_phase(phase: Phase, share: float, number: int = number, title: str = title) -> None:
+            left_s = time_left.after(number, phase, share)
+            on_progress(f"{title}: {phase}", share, left_s)
+
+        folder = out / contestant.name
+        results.append(compete(contestant, terms, task.kind, training, scored, folder, on_phase))
         table = comparison_table(task, division, results)
         facts = facts_of(division, results, terms, dataset)
         write_tables(table, facts, description, results, out)
@@ -113,6 +123,7 @@ def _settle(out: Path, description: dict[str, Any]) -> None:
         InputError: the folder holds another experiment, or other things.
     """
     path = out / "experiment.json"
+    remove_leftovers(out, {path.name})
     if path.exists():
         found = json.loads(path.read_text())
         differing = [k for k in description if found.get(k) != description[k] and k != "biounet"]
@@ -138,16 +149,21 @@ def facts_of(
 ) -> tuple[str, ...]:
     """What is to be known about this run's rows, in sentences."""
     first = results[0]
-    budget = "the same settings" if terms.minutes is None else f"{terms.minutes:g} minutes"
+    budget = (
+        "the same number of steps"
+        if terms.training_s is None
+        else f"the same {terms.training_s / 60:g} minutes"
+    )
     networks = "; ".join(
         f"{r.title}: {r.n_parameters:,} weights, {r.steps:,} steps" for r in results
     )
     averaged = "" if terms.average == "none" else f", averaged over {terms.average}"
     machine = f"{first.threads} threads of a CPU" if first.device == "cpu" else first.device
     return (
-        f"Every network of this run got {budget} for training (preset {terms.preset}) on "
-        f"{division.trained_on}. Held out of these to choose the best weights and the settings of "
-        f"labels: {first.held_out}.",
+        f"Every network of this run got {budget} (preset {terms.preset}) to learn from "
+        f"{division.trained_on}: all from reading them to the best weights and the settings of "
+        "labels is in it, validation too; predicting and scoring the others is not. Held out to "
+        f"choose weights and settings: {first.held_out}.",
         f"{networks}.",
         f"Time per image: the median of {len(first.seconds)} images of {first.image_px:,} px, "
         f"from pixels to the result, on {machine}{averaged}. The sliding window runs densely, not "
