@@ -18,8 +18,9 @@ import tifffile
 import uvicorn
 from numpy.typing import NDArray
 
+from biounet.studio.contents import Studio
 from biounet.studio.folder import open_folder
-from biounet.studio.server import Studio, make_app
+from biounet.studio.server import make_app
 
 TOKEN = "token-of-the-tests"
 

@@ -101,7 +101,7 @@ def test_nothing_changes_when_saving_fails(folder: Path) -> None:
         with pytest.raises(InputError, match="no folder"):
             set_rest(annotation, True, 2)
         assert np.array_equal(annotation.labels, before)
-        assert annotation.version == 2
+        assert annotation.versions == [2]
     assert not folder.exists()  # not made anew where somebody took it away
     folder.with_name("gone").rename(folder)
     assert apply_patches(annotation, [square(2)], 2) == 3
@@ -146,7 +146,7 @@ def test_a_change_by_another_program_is_not_painted_over(folder: Path) -> None:
     os.utime(path, ns=(1, 1))
     with pytest.raises(OutdatedError):
         apply_patches(annotation, [square(2, 0, 0)], 2)
-    assert apply_patches(annotation, [square(2, 0, 0)], annotation.version) == 4
+    assert apply_patches(annotation, [square(2, 0, 0)], annotation.versions[0]) == 4
     assert {1, 2, 9} <= set(np.unique(on_disk(folder)))
 
 
@@ -156,14 +156,14 @@ def test_the_rest_is_background_and_back(folder: Path) -> None:
     before = on_disk(folder)
     set_rest(annotation, True, 2)
     assert set(np.unique(on_disk(folder))) == {0, 1}
-    assert opened(folder).rest_is_background
+    assert opened(folder).rest == [True]
     apply_patches(annotation, [square(7, 50, 50)], 3)
     again = opened(folder)  # as after a restart
     set_rest(again, False, 1)
     expected = before.copy()
     expected[50:60, 50:60] = 7
     assert np.array_equal(on_disk(folder), expected)
-    assert not opened(folder).rest_is_background
+    assert opened(folder).rest == [False]
     assert not list((folder / "labels").glob(".*"))
 
 
@@ -171,7 +171,7 @@ def test_a_switch_that_broke_off_is_not_on(folder: Path) -> None:
     annotation = opened(folder)
     apply_patches(annotation, [square(1)], 1)
     write_image(annotation.rest_path, annotation.labels == NOT_ANNOTATED, "YX")
-    assert not opened(folder).rest_is_background
+    assert opened(folder).rest == [False]
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -231,3 +231,75 @@ def test_labels_that_mean_something_else_are_left_alone(folder: Path) -> None:
     write_image(folder / "labels/a_labels.tif", np.zeros(SHAPE, np.uint8), "YX")
     with pytest.raises(InputError, match="something else"):
         opened(folder)
+
+
+STACK = (3, 40, 50)
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    write_image(tmp_path / "s.tif", rng.integers(0, 255, STACK).astype(np.uint8), "ZYX")
+    return tmp_path
+
+
+def opened_stack(folder: Path) -> Annotation:
+    return open_annotation(open_folder(folder), "s.tif", STACK, (0.5, 0.2, 0.2), "ZYX")
+
+
+def test_a_stack_is_painted_plane_by_plane_into_one_file(stack: Path) -> None:
+    annotation = opened_stack(stack)
+    assert apply_patches(annotation, [square(1)], 1, plane=2) == 2
+    assert apply_patches(annotation, [square(2, 20, 20)], 1, plane=0) == 2
+    assert annotation.versions == [2, 1, 2]
+    with pytest.raises(OutdatedError):
+        apply_patches(annotation, [square(3)], 1, plane=2)
+    expected = np.full(STACK, NOT_ANNOTATED)
+    expected[2, 5:15, 5:15], expected[0, 20:30, 20:30] = 1, 2
+    with tifffile.TiffFile(stack / "labels/s_labels.tif") as tiff:
+        assert tiff.series[0].axes == "ZYX"
+        assert tiff.imagej_metadata["spacing"] == 0.5
+        assert np.array_equal(tiff.asarray(), expected)
+    again = opened_stack(stack)
+    assert np.array_equal(again.labels, expected)
+    assert again.last_id == 2
+
+
+def test_a_new_cell_never_gets_the_id_of_another_plane(stack: Path) -> None:
+    annotation = opened_stack(stack)
+    apply_patches(annotation, [square(1)], 1, plane=0, known_id=0)
+    with pytest.raises(OutdatedError):  # another page, which did not hear of cell 1
+        apply_patches(annotation, [square(1)], 1, plane=1, known_id=0)
+    assert (on_disk(stack, "s")[1] == NOT_ANNOTATED).all()
+    apply_patches(annotation, [square(2)], 1, plane=1, known_id=1)
+    apply_patches(annotation, [square(1, 20, 20)], 2, plane=1, known_id=2)  # cell 1 goes on here
+    assert annotation.last_id == 2
+
+
+def test_the_rest_is_background_in_one_plane_only(stack: Path) -> None:
+    annotation = opened_stack(stack)
+    apply_patches(annotation, [square(1)], 1, plane=0)
+    apply_patches(annotation, [square(2)], 1, plane=1)
+    set_rest(annotation, True, 2, plane=0)
+    labels = on_disk(stack, "s")
+    assert [NOT_ANNOTATED in plane for plane in labels] == [False, True, True]
+    assert opened_stack(stack).rest == [True, False, False]
+    set_rest(annotation, True, 2, plane=1)
+    set_rest(annotation, False, 3, plane=0)
+    assert opened_stack(stack).rest == [False, True, False]
+    assert (on_disk(stack, "s")[0] == NOT_ANNOTATED).sum() == 40 * 50 - 100
+    set_rest(annotation, False, 3, plane=1)
+    assert not list((stack / "labels").glob(".*"))
+
+
+def test_a_stack_of_labels_without_names_of_its_axes(stack: Path) -> None:
+    (stack / "labels").mkdir()
+    labels = np.zeros(STACK, np.uint16)
+    labels[1, :5] = 7
+    tifffile.imwrite(stack / "labels/s_labels.tif", labels, photometric="minisblack")
+    annotation = opened_stack(stack)
+    assert np.array_equal(annotation.labels, labels)
+    assert annotation.last_id == 7
+    tifffile.imwrite(stack / "labels/s_labels.tif", labels[:2], photometric="minisblack")
+    with pytest.raises(InputError, match="labels of 2 x 40 x 50 px"):
+        opened_stack(stack)

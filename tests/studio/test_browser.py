@@ -17,6 +17,7 @@ import pytest
 import tifffile
 
 import biounet
+from biounet.images.writing import write_image
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip)")
 CHROMIUM = Path("/usr/bin/chromium")
@@ -52,8 +53,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[str]:
-    """`biounet studio FOLDER` in a process of its own, ended by Ctrl-C; its address."""
+def running(folder: Path, how: signal.Signals = signal.SIGINT) -> Iterator[str]:
+    """`biounet studio FOLDER` in a process of its own, ended by a signal; its address."""
     code = (
         "import sys, pathlib; from biounet.studio import run_studio;"
         "run_studio(pathlib.Path(sys.argv[1]), 0, False)"
@@ -69,7 +70,7 @@ def running(folder: Path) -> Iterator[str]:
         assert process.stdout is not None
         yield process.stdout.readline().split(": ", 1)[1].strip()
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(how)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 0
     assert errors == ""
@@ -291,6 +292,67 @@ def test_nothing_painted_is_lost_when_the_folder_disappears(browser: Any, folder
         person.sees("#saved", "All strokes saved")
         labels = labels_of(folder)
         assert [labels[c] for c in CENTRES[:3]] == [1, 2, 3]
+
+
+def test_a_stack_slice_by_slice(browser: Any, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 99, (2, 4, SIDE, SIDE)).astype(np.uint8)
+    write_image(tmp_path / "s.tif", image, "TZYX")
+    with running(tmp_path) as address:
+        person = Person(browser, address)
+        person.sees("#where", "192 × 192 px, 2 × 4 slices, 8 bit")
+        person.page.keyboard.press("[")
+        person.outline(CENTRES[0])
+        person.sees("#counts", "^1 cell in this slice")
+        person.key(".")
+        person.sees("#planes output >> nth=1", "2 / 4")
+        person.sees("#counts", "^0 cells in this slice")
+        person.key("a")  # the same cell goes on in the next slice
+        person.stroke((40, 35), (40, 50))
+        person.key("n")
+        person.outline(CENTRES[3])
+        person.sees("#counts", "^2 cells in this slice")
+        person.page.locator('#planes [data-axis="T"]').fill("1")
+        person.sees("#counts", "^0 cells in this slice")
+        person.outline(CENTRES[4])
+        person.sees("#saved", "All strokes saved")
+        ids = [[set(np.unique(z)) - {65535} for z in t] for t in labels_of(tmp_path, "s")]
+        assert ids == [[{1}, {1, 2}, set(), set()], [set(), {3}, set(), set()]]
+        for _ in range(2):  # what was painted can be undone after one looked elsewhere
+            person.key(",")
+            person.sees("#counts", "^0 cells in this slice")
+            person.key(".")
+            person.sees("#counts", "^1 cell in this slice")
+        person.key("Control+z")
+        person.sees("#counts", "^0 cells in this slice")
+        person.sees("#saved", "All strokes saved")
+        assert set(np.unique(labels_of(tmp_path, "s")[1])) == {65535}
+        person.page.reload()
+        person.sees("#planes output >> nth=0", "2 / 2")
+        person.page.mouse.move(*person.at(20, 20))
+        person.page.keyboard.down("Alt")
+        person.page.mouse.wheel(0, 100)
+        person.page.keyboard.up("Alt")
+        person.sees("#planes output >> nth=1", "3 / 4")
+        assert person.complaints == []
+
+
+@pytest.mark.parametrize(
+    "how", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)]
+)
+def test_a_studio_that_is_ended_keeps_what_was_learned(
+    browser: Any, folder: Path, how: signal.Signals
+) -> None:
+    with running(folder, how) as address:
+        person = Person(browser, address)
+        person.brush(2)
+        person.outline(CENTRES[0])
+        person.page.click("#rest")
+        person.sees("#counts", "background$")
+        person.page.click("#train")
+        person.sees("#status", "Training, step", 40)
+    model = biounet.load(folder / "runs/001")
+    assert model.file.provenance["steps"] >= 1
+    person.sees("#status", "cannot be reached")
 
 
 def test_fingers(browser: Any, folder: Path) -> None:

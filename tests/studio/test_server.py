@@ -57,7 +57,7 @@ def test_two_tabs(served: Any, sent_patch: Callable[..., Any], folder: Path) -> 
     assert "changed elsewhere" in late.json["found"]
     labels = served.get("api/labels?name=a.tif")
     about = json.loads(labels.headers["x-about"])
-    assert about == {"version": 2, "rest_is_background": False}
+    assert about == {"version": 2, "rest_is_background": False, "last_id": 1}
     seen = np.frombuffer(gzip.decompress(labels.body), "<u2").reshape(60, 80)
     assert np.array_equal(seen, tifffile.imread(folder / "labels/a_labels.tif"))
     assert 9 not in seen
@@ -113,7 +113,12 @@ def test_pages_hear_of_strokes(served: Any, sent_patch: Callable[..., Any]) -> N
     served.post("api/strokes", sent)
     lines = [stream.readline() for _ in range(4)]
     assert lines[2] == b"event: annotation\n"
-    assert json.loads(lines[3].removeprefix(b"data: ")) == {"name": "b.tif", "version": 2}
+    assert json.loads(lines[3].removeprefix(b"data: ")) == {
+        "name": "b.tif",
+        "plane": 0,
+        "version": 2,
+    }
+    stream.close()
     connection.close()
 
 

@@ -11,15 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biounet.errors import InputError
+from biounet.images.dataset import read_item
+from biounet.images.writing import write_image
 from biounet.model import read_model
 from biounet.simulate import simulate_cells
 from biounet.studio import trainer as trainer_module
 from biounet.studio.annotation import apply_patches, set_rest
+from biounet.studio.contents import Studio
 from biounet.studio.folder import open_folder
 from biounet.studio.patches import Patch
 from biounet.studio.regions import Box, plan_region, whole
-from biounet.studio.server import Studio
-from biounet.studio.trainer import Status, losses_to_show
+from biounet.studio.trainer import Sight, Status, dataset_of, losses_to_show
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def studio(write_images: Callable[..., Path], tmp_path: Path) -> Iterator[Studio
 def paint(studio: Studio, y: int, x: int, value: int) -> None:
     annotation = studio.annotation("a.tif")
     patch = Patch(y, x, np.full((30, 30), value, np.uint16))
-    apply_patches(annotation, [patch], annotation.version)
+    apply_patches(annotation, [patch], annotation.versions[0])
 
 
 def finished(studio: Studio, within_s: float = 60) -> Status:
@@ -75,7 +77,7 @@ def test_train_stop_train_on_segment(studio: Studio) -> None:
     studio.image("a.tif").pixels[0] = image
     paint(studio, 10, 10, 1)
     set_rest(studio.annotation("a.tif"), True, 2)
-    studio.trainer.view = ("a.tif", Box(0, 0, 128, 128))
+    studio.trainer.view = Sight("a.tif", 0, Box(0, 0, 128, 128))
     studio.trainer.train(studio.marked, 10, False)
     while not studio.trainer.losses:
         assert studio.trainer.status.problem is None
@@ -93,13 +95,67 @@ def test_train_stop_train_on_segment(studio: Studio) -> None:
     assert settings.network == first.settings.network
     steps = [step for step, _ in studio.trainer.losses]
     assert steps == sorted(set(steps))  # one curve over both runs
-    assert studio.trainer.predictions["a.tif"].labels.shape == (128, 128)
+    assert studio.trainer.predictions["a.tif"][0].labels.shape == (128, 128)
 
     studio.trainer.segment("b.tif")
     assert finished(studio).problem is None
-    assert studio.trainer.predictions["b.tif"].box == whole((128, 128))
+    assert studio.trainer.predictions["b.tif"][0].box == whole((128, 128))
     again = Studio(studio.folder)  # after a restart the last model is there
     assert again.trainer.status.model == "002"
+
+
+def test_of_a_stack_the_painted_planes_are_learned_from(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    stack = rng.integers(0, 255, (2, 3, 100, 110)).astype(np.uint8)
+    write_image(tmp_path / "s.tif", stack, "TZYX")
+    write_image(tmp_path / "t.tif", stack[0, 0], "YX")
+    studio = Studio(open_folder(tmp_path))
+    annotation = studio.annotation("s.tif")
+    square = Patch(10, 10, np.full((30, 30), 1, np.uint16))
+    apply_patches(annotation, [square], 1, plane=4)
+    set_rest(annotation, True, 2, plane=4)
+    apply_patches(annotation, [Patch(0, 0, np.full((5, 5), 0, np.uint16))], 1, plane=2)
+    flat = studio.annotation("t.tif")
+    apply_patches(flat, [square], 1)
+    dataset = dataset_of(studio.marked())
+    assert [item.labels[0].page for item in dataset.items] == [(0, 2), (1, 1), ()]
+    read = [read_item(item) for item in dataset.items]
+    assert np.array_equal(read[1].image[0], stack[1, 1])
+    assert read[1].annotated is None
+    assert read[0].annotated is not None and read[0].annotated.sum() == 25
+
+    studio.trainer.train(studio.marked, 0.02, False)
+    assert finished(studio).problem is None
+    studio.trainer.segment("s.tif", range(6))
+    assert finished(studio).problem is None
+    assert sorted(studio.trainer.predictions["s.tif"]) == list(range(6))
+    assert studio.trainer.status.progress == 1
+    studio.trainer.close()
+
+
+def test_a_training_that_fails_midway_leaves_a_model(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer_module, "KEEP_S", 0.0)
+    paint(studio, 10, 10, 1)
+    set_rest(studio.annotation("a.tif"), True, 2)
+    whole_training = trainer_module.train
+
+    def fails(dataset: Any, request: Any, folder: Any, on_record: Any, on_present: Any) -> Any:
+        def dies(record: Any) -> None:
+            on_record(record)
+            if record["kind"] == "step" and record["step"] >= 4:
+                raise RuntimeError("the power went")
+
+        return whole_training(dataset, request, folder, dies, on_present)
+
+    monkeypatch.setattr(trainer_module, "train", fails)
+    studio.trainer.train(studio.marked, 5, False)
+    status = finished(studio)
+    assert status.problem == "RuntimeError: the power went"
+    assert status.model == "001"
+    kept = read_model(studio.folder.runs / "001/last.safetensors")
+    assert kept.provenance["steps"] >= 3
 
 
 @given(

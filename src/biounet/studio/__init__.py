@@ -4,6 +4,8 @@ folder.py      the images of a folder, and where their annotations lie
 pyramid.py     an image as tiles of raw grey values, at every zoom
 patches.py     strokes as they arrive: checked, decoded
 annotation.py  an image's labels with their version, on disk before a stroke is acknowledged
+contents.py    what is open: images, annotations, the trainer
+runs.py        the training runs of the folder
 trainer.py     training and segmentation in a thread, with previews of the open image
 events.py      what happens, told to every open page
 guard.py       who may ask: this machine, this page, with the token

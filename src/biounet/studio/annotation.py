@@ -3,8 +3,12 @@
 The file holds 0 for background, the ids of cells, and NOT_ANNOTATED for the rest. While the rest
 counts as background it is stored as 0, so that every program reads it so, and a second, hidden
 file remembers which pixels nobody painted.
+
+A stack has one file of its shape. Every plane has a version of its own and counts its rest as
+background or not, but ids are those of the whole stack: a cell may go on in the next plane.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +22,8 @@ from biounet.errors import InputError
 from biounet.images.atomic import cannot_write
 from biounet.images.dataset import Source, read_raw_labels
 from biounet.images.layouts.label_notes import LabelNotes, read_label_notes, write_label_notes
+from biounet.images.layouts.pages import in_words
+from biounet.images.reading import read_header, read_image
 from biounet.images.writing import write_image
 from biounet.studio.folder import ImageFolder, labels_path
 from biounet.studio.patches import KEEP, LAST_ID, NOT_ANNOTATED, Patch
@@ -37,20 +43,29 @@ class Annotation:
 
     Attributes:
         path: the label file; it appears with the first stroke.
-        labels: (Y, X) uint16.
-        rest_is_background: whether unpainted pixels count as background.
-        version: grows with every change.
+        labels: uint16, in the order of the axes.
+        axes: such as "YX" or "TZYX".
+        versions: of each plane; grows with every change.
+        rest: of each plane, whether unpainted pixels count as background.
+        last_id: no cell ever had a larger one.
         stamp: time and size of the file when it was read or written last.
         lock: held while it is read or changed.
     """
 
     path: Path
     labels: NDArray[np.uint16]
-    rest_is_background: bool
+    axes: str
     pixel_size_um: tuple[float, ...] | None
-    version: int = 1
+    versions: list[int]
+    rest: list[bool]
+    last_id: int = 0
     stamp: Stamp | None = None
     lock: Lock = field(default_factory=Lock)
+
+    @property
+    def planes(self) -> NDArray[np.uint16]:
+        """(P, Y, X), the same memory as the labels."""
+        return self.labels.reshape(-1, *self.labels.shape[-2:])
 
     @property
     def rest_path(self) -> Path:
@@ -61,19 +76,23 @@ class Annotation:
 def open_annotation(
     folder: ImageFolder,
     name: str,
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     pixel_size_um: tuple[float, ...] | None,
+    axes: str = "YX",
 ) -> Annotation:
     """The annotation of an image, empty where there is none yet.
 
     Raises:
         InputError: a label file that does not fit the image or the studio.
     """
+    n_planes = math.prod(shape[:-2])
     annotation = Annotation(
         labels_path(folder, name),
         np.full(shape, NOT_ANNOTATED, np.uint16),
-        False,
+        axes,
         pixel_size_um,
+        [1] * n_planes,
+        [False] * n_planes,
     )
     _read(annotation)
     return annotation
@@ -83,61 +102,85 @@ def current(annotation: Annotation) -> Annotation:
     """The annotation, read again if another program changed its file. Call it with the lock."""
     if annotation.stamp is not None and _stamp(annotation.path) not in (annotation.stamp, None):
         _read(annotation)
-        annotation.version += 1
+        annotation.versions = [version + 1 for version in annotation.versions]
     return annotation
 
 
-def apply_patches(annotation: Annotation, patches: Sequence[Patch], version: int) -> int:
-    """Paint and save; the new version. Nothing changes when saving fails.
+def apply_patches(
+    annotation: Annotation,
+    patches: Sequence[Patch],
+    version: int,
+    plane: int = 0,
+    known_id: int | None = None,
+) -> int:
+    """Paint a plane and save; its new version. Nothing changes when saving fails.
+
+    Args:
+        known_id: the last id when the patches were painted: what lies above is a new cell.
 
     Raises:
-        OutdatedError: the annotation is no longer that version.
+        OutdatedError: the plane is no longer that version, or a new cell has an id that was given
+            to another one meanwhile.
         InputError: it cannot be written.
     """
+    largest = max((_largest_id(patch.values) for patch in patches), default=0)
 
     def paint() -> Callable[[], None]:
-        before = []
+        last_id = annotation.last_id
+        if known_id is not None and largest > known_id and known_id != last_id:
+            raise OutdatedError
+        labels, before = annotation.planes[plane], []
         for patch in patches:
-            part = annotation.labels[patch.box]
+            part = labels[patch.box]
             before.append(part.copy())
             np.copyto(part, patch.values, where=patch.values != KEEP)
+        annotation.last_id = max(last_id, largest)
 
         def undo() -> None:
+            annotation.last_id = last_id
             for patch, old in zip(reversed(patches), reversed(before), strict=True):
-                annotation.labels[patch.box] = old
+                labels[patch.box] = old
 
         return undo
 
-    return _change(annotation, version, paint)
+    return _change(annotation, version, plane, paint)
 
 
-def set_rest(annotation: Annotation, is_background: bool, version: int) -> int:
-    """Make unpainted pixels count as background, or no longer; the new version.
+def set_rest(annotation: Annotation, is_background: bool, version: int, plane: int = 0) -> int:
+    """Make a plane's unpainted pixels count as background, or no longer; its new version.
 
     Raises:
-        OutdatedError: the annotation is no longer that version.
+        OutdatedError: the plane is no longer that version.
         InputError: it cannot be written.
     """
 
     def switch() -> Callable[[], None]:
-        old, was = annotation.labels.copy(), annotation.rest_is_background
+        labels, was = annotation.planes[plane], annotation.rest[plane]
+        old = labels.copy()
         if is_background and not was:
-            rest = annotation.labels == NOT_ANNOTATED
+            remembered = _rest(annotation)
+            remembered[~np.array(annotation.rest)] = False  # of switches that broke off
+            remembered[plane] = labels == NOT_ANNOTATED
             _make_folder(annotation)
-            write_image(annotation.rest_path, rest, "YX", compression="zlib")
-            annotation.labels[rest] = 0
+            write_image(
+                annotation.rest_path,
+                remembered.reshape(annotation.labels.shape),
+                annotation.axes,
+                compression="zlib",
+            )
+            labels[remembered[plane]] = 0
         elif was and not is_background:
-            annotation.labels[_rest(annotation) & (annotation.labels == 0)] = NOT_ANNOTATED
-        annotation.rest_is_background = is_background
+            labels[_rest(annotation)[plane] & (labels == 0)] = NOT_ANNOTATED
+        annotation.rest[plane] = is_background
 
         def undo() -> None:
-            annotation.labels[:] = old
-            annotation.rest_is_background = was
+            labels[:] = old
+            annotation.rest[plane] = was
 
         return undo
 
-    new_version = _change(annotation, version, switch)
-    if not is_background:
+    new_version = _change(annotation, version, plane, switch)
+    if not any(annotation.rest):
         annotation.rest_path.unlink(missing_ok=True)
     return new_version
 
@@ -147,9 +190,15 @@ def is_trainable(labels: NDArray[Any]) -> tuple[bool, bool]:
     return bool(((labels > 0) & (labels <= LAST_ID)).any()), bool((labels == 0).any())
 
 
-def _change(annotation: Annotation, version: int, change: Callable[[], Callable[[], None]]) -> int:
+def _largest_id(values: NDArray[np.uint16]) -> int:
+    return int(values.max(initial=0, where=values <= LAST_ID))
+
+
+def _change(
+    annotation: Annotation, version: int, plane: int, change: Callable[[], Callable[[], None]]
+) -> int:
     with annotation.lock:
-        if current(annotation).version != version:
+        if current(annotation).versions[plane] != version:
             raise OutdatedError
         undo = change()
         try:
@@ -157,15 +206,14 @@ def _change(annotation: Annotation, version: int, change: Callable[[], Callable[
         except BaseException:
             undo()
             raise
-        annotation.version += 1
-        return annotation.version
+        annotation.versions[plane] += 1
+        return annotation.versions[plane]
 
 
 def _save(annotation: Annotation) -> None:
     _make_folder(annotation)
-    write_image(
-        annotation.path, annotation.labels, "YX", annotation.pixel_size_um, compression="zlib"
-    )
+    size = annotation.pixel_size_um
+    write_image(annotation.path, annotation.labels, annotation.axes, size, compression="zlib")
     annotation.stamp = _stamp(annotation.path)
 
 
@@ -192,13 +240,17 @@ def _read(annotation: Annotation) -> None:
             f"instances, with {NOT_ANNOTATED} for not annotated",
             "keep them in another folder",
         )
-    raw = read_raw_labels(Source(path.name, path), "YX", NOT_ANNOTATED)
-    if raw.shape != shape:
+    header = read_header(path)
+    found = tuple(n for n, a in zip(header.shape, header.axes, strict=True) if a != "C")
+    if found != shape:
         raise InputError(
-            f"labels of {' x '.join(map(str, raw.shape))} px: {path.name}",
-            f"the image's {shape[0]} x {shape[1]} px",
+            f"labels of {in_words(found)} px: {path.name}",
+            f"the image's {in_words(shape)} px",
             "take the label file out of the folder",
         )
+    # pages that the file does not name are the image's
+    axes = annotation.axes if len(header.axes) == len(shape) else None
+    raw = read_raw_labels(Source(path.name, path, axes=axes), annotation.axes, NOT_ANNOTATED)
     wrong = raw > LAST_ID if notes is None else (raw > LAST_ID) & (raw != NOT_ANNOTATED)
     if wrong.any():
         raise InputError(
@@ -207,18 +259,24 @@ def _read(annotation: Annotation) -> None:
             "number the cells from 1 on",
         )
     annotation.labels = raw.astype(np.uint16)
-    # a switch that was never acknowledged leaves its file behind, and pixels not annotated
-    unpainted = bool((raw == NOT_ANNOTATED).any())
-    annotation.rest_is_background = annotation.rest_path.exists() and not unpainted
+    annotation.last_id = max(annotation.last_id, _largest_id(annotation.labels))
     annotation.stamp = stamp
+    # a switch that was never acknowledged leaves its file behind, and pixels not annotated
+    remembered = _rest(annotation) if annotation.rest_path.exists() else None
+    for plane, labels in enumerate(annotation.planes):
+        was_switched = remembered is not None and (len(remembered) == 1 or remembered[plane].any())
+        annotation.rest[plane] = bool(was_switched and not (labels == NOT_ANNOTATED).any())
 
 
 def _rest(annotation: Annotation) -> NDArray[np.bool_]:
-    path = annotation.rest_path
-    rest = read_raw_labels(Source(path.name, path), "YX", None) > 0
-    if rest.shape != annotation.labels.shape:
+    """(P, Y, X), the pixels that nobody painted, of planes where they count as background."""
+    path, shape = annotation.rest_path, annotation.planes.shape
+    if not path.exists():
+        return np.zeros(shape, bool)
+    rest = np.asarray(read_image(path).data) > 0
+    if rest.size != math.prod(shape) or rest.shape[-2:] != shape[-2:]:
         raise InputError(f"{path} of another size", "the image's size", "remove it")
-    return np.asarray(rest)
+    return np.asarray(rest.reshape(shape))
 
 
 def _stamp(path: Path) -> Stamp | None:

@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import signal
 import socket
 import sys
 import webbrowser
@@ -11,8 +12,12 @@ import torch
 import uvicorn
 
 from biounet.errors import InputError
+from biounet.studio.contents import Studio
 from biounet.studio.folder import open_folder
-from biounet.studio.server import Studio, make_app
+from biounet.studio.server import make_app
+
+ENDINGS = ("SIGTERM", "SIGHUP")
+"""Of a process that is told to end, and of a terminal that is closed."""
 
 
 def serve(folder: Path, port: int, open_browser: bool) -> None:
@@ -41,9 +46,18 @@ def serve(folder: Path, port: int, open_browser: bool) -> None:
             server_header=False,
             timeout_graceful_shutdown=1,
         )
+        server = uvicorn.Server(config)
+        for name in ENDINGS:
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), lambda *_: _end(server))
         try:
-            uvicorn.Server(config).run(sockets=[listening])
+            server.run(sockets=[listening])
         except KeyboardInterrupt:
             pass
         finally:
             studio.trainer.close()
+
+
+def _end(server: uvicorn.Server) -> None:
+    """As Ctrl-C. (The server hands signals on when it has ended: without this, they kill.)"""
+    server.should_exit = True

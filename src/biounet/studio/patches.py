@@ -44,11 +44,16 @@ class SentPatch(BaseModel):
 
 
 class SentStrokes(BaseModel):
-    """Strokes on one image, painted on a version of its annotation."""
+    """Strokes on one plane of an image, painted on a version of its annotation.
+
+    `known_id` is the largest id that the page knew of: what lies above is a new cell.
+    """
 
     model_config = ConfigDict(extra="forbid")
     name: str
+    plane: Annotated[int, Field(strict=True, ge=0)] = 0
     version: Annotated[int, Field(strict=True, ge=0)]
+    known_id: Annotated[int, Field(strict=True, ge=0, le=LAST_ID)] | None = None
     patches: Annotated[list[SentPatch], Field(min_length=1, max_length=MOST_PATCHES)]
 
 

@@ -5,15 +5,13 @@ import io
 import json
 import tempfile
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from threading import Lock
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from numpy.typing import NDArray
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -24,29 +22,26 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from biounet.errors import InputError
-from biounet.images.dataset import Source, read_raw_labels
 from biounet.images.reading import image_stem
 from biounet.images.writing import write_image
 from biounet.studio.annotation import (
-    Annotation,
     OutdatedError,
     apply_patches,
     current,
-    is_trainable,
-    open_annotation,
     set_rest,
 )
-from biounet.studio.events import Events
-from biounet.studio.folder import ImageFolder, image_path, labels_path, list_names
+from biounet.studio.contents import Studio
+from biounet.studio.folder import ImageFolder, labels_path, list_names
 from biounet.studio.guard import Guard
 from biounet.studio.patches import LAST_ID, NOT_ANNOTATED, SentStrokes, decode_patches, parse
-from biounet.studio.pyramid import TILE_PX, Pyramid, open_pyramid, tile_of
+from biounet.studio.pyramid import TILE_PX, tile_of
 from biounet.studio.regions import Box
-from biounet.studio.trainer import Marked, Trainer, as_json, losses_to_show, newest_run
+from biounet.studio.runs import newest_run
+from biounet.studio.trainer import Sight, as_json, losses_to_show
 
 STATIC = Path(__file__).parent / "static"
 
-N_OPEN_IMAGES = 3
+PlaneNumber = Annotated[int, Field(strict=True, ge=0)]
 
 
 class _Sent(BaseModel):
@@ -57,6 +52,7 @@ class SentRest(_Sent):
     """Whether unpainted pixels of an image count as background."""
 
     name: str
+    plane: PlaneNumber = 0
     version: int
     is_background: bool
 
@@ -65,6 +61,7 @@ class SentView(_Sent):
     """What the person looks at."""
 
     name: str
+    plane: PlaneNumber = 0
     y: Annotated[int, Field(ge=-(2**20), le=2**20)]
     x: Annotated[int, Field(ge=-(2**20), le=2**20)]
     height: Annotated[int, Field(ge=1, le=2**20)]
@@ -78,77 +75,11 @@ class SentTraining(_Sent):
     afresh: bool = False
 
 
-class SentName(_Sent):
-    """An image."""
+class SentSegmentation(_Sent):
+    """Segment a plane of an image, or all of them."""
 
     name: str
-
-
-class Studio:
-    """The open images, annotations and the trainer of one folder."""
-
-    def __init__(self, folder: ImageFolder) -> None:
-        self.folder = folder
-        self.events = Events()
-        self._pyramids: OrderedDict[str, Pyramid] = OrderedDict()
-        self._annotations: dict[str, Annotation] = {}
-        self._opening = Lock()
-        self.trainer = Trainer(folder, self.events, self.image)
-
-    def image(self, name: str) -> Pyramid:
-        """An image, read once and kept while it is among the last used."""
-        path = image_path(self.folder, name)
-        with self._opening:
-            if name not in self._pyramids:
-                self._pyramids[name] = open_pyramid(path)
-            self._pyramids.move_to_end(name)
-            while len(self._pyramids) > N_OPEN_IMAGES:
-                self._pyramids.popitem(last=False)
-            return self._pyramids[name]
-
-    def annotation(self, name: str) -> Annotation:
-        """The annotation of an image, read once."""
-        if name in self._annotations:
-            return self._annotations[name]
-        image = self.image(name)
-        with self._opening:
-            if name not in self._annotations:
-                self._annotations[name] = open_annotation(
-                    self.folder, name, image.shape, image.pixel_size_um
-                )
-            return self._annotations[name]
-
-    def _labels(self, name: str, path: Path) -> NDArray[Any]:
-        """The labels of an image that need not be open."""
-        if name in self._annotations:
-            return self._annotations[name].labels
-        return read_raw_labels(Source(path.name, path), "YX", NOT_ANNOTATED)
-
-    def marked(self) -> Marked:
-        """The annotated images.
-
-        Raises:
-            InputError: nothing that a network can learn from.
-        """
-        images, labels, cells, background = [], [], False, False
-        for name in list_names(self.folder):
-            path = labels_path(self.folder, name)
-            if not path.exists():
-                continue
-            has_cell, has_background = is_trainable(self._labels(name, path))
-            if has_cell or has_background:
-                images.append(image_path(self.folder, name))
-                labels.append(path)
-            cells, background = cells or has_cell, background or has_background
-        if not cells:
-            raise InputError("no painted cell", "a few cells", "paint some first")
-        if not background:
-            raise InputError(
-                "cells but no background",
-                "some of both",
-                "paint background (G) or switch on 'rest is background'",
-            )
-        return Marked(tuple(images), tuple(labels))
+    plane: PlaneNumber | None = 0
 
 
 def make_app(studio: Studio, token: str, port: int) -> Starlette:
@@ -178,14 +109,16 @@ def make_app(studio: Studio, token: str, port: int) -> Starlette:
         studio.trainer.stop()
         return {}
 
-    def segment(sent: SentName) -> dict[str, Any]:
-        image_path(studio.folder, sent.name)
-        studio.trainer.segment(sent.name)
+    def segment(sent: SentSegmentation) -> dict[str, Any]:
+        n_planes = len(studio.image(sent.name).pixels)
+        planes = range(n_planes) if sent.plane is None else [_plane(studio, sent.name, sent.plane)]
+        studio.trainer.segment(sent.name, planes)
         return {}
 
     def view(sent: SentView) -> dict[str, Any]:
-        image_path(studio.folder, sent.name)
-        studio.trainer.view = (sent.name, Box(sent.y, sent.x, sent.height, sent.width))
+        plane = _plane(studio, sent.name, sent.plane)
+        box = Box(sent.y, sent.x, sent.height, sent.width)
+        studio.trainer.view = Sight(sent.name, plane, box)
         return {}
 
     routes = [
@@ -193,8 +126,8 @@ def make_app(studio: Studio, token: str, port: int) -> Starlette:
         get("/api/state", lambda _: JSONResponse(_state(studio))),
         get("/api/image", lambda r: JSONResponse(_describe(studio, _name(r)))),
         get("/api/tile", lambda r: _tile(studio, r)),
-        get("/api/labels", lambda r: _labels(studio, _name(r))),
-        get("/api/prediction", lambda r: _prediction(studio, _name(r))),
+        get("/api/labels", lambda r: _labels(studio, r)),
+        get("/api/prediction", lambda r: _prediction(studio, r)),
         get("/export/labels.zip", lambda _: _labels_zip(studio.folder)),
         get("/export/model.safetensors", lambda _: _model(studio.folder)),
         get("/export/segmentation.tif", lambda r: _segmentation(studio, _name(r))),
@@ -204,7 +137,7 @@ def make_app(studio: Studio, token: str, port: int) -> Starlette:
         json_post("/api/view", SentView, view),
         json_post("/api/train", SentTraining, train),
         json_post("/api/stop", _Sent, stop),
-        json_post("/api/segment", SentName, segment),
+        json_post("/api/segment", SentSegmentation, segment),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     return Starlette(
@@ -240,6 +173,21 @@ def _number(request: Request, key: str) -> int:
     return int(text)
 
 
+def _plane(studio: Studio, name: str, plane: int) -> int:
+    """The number of a plane that the image has."""
+    n_planes = len(studio.image(name).pixels)
+    if plane >= n_planes:
+        raise InputError(f"plane {plane} of {name}", f"one of its {n_planes}", "reload the page")
+    return plane
+
+
+def _asked_plane(studio: Studio, request: Request) -> tuple[str, int]:
+    """The image and the plane that a request names; without one, the first plane."""
+    name = _name(request)
+    asked = "plane" in request.query_params
+    return name, _plane(studio, name, _number(request, "plane") if asked else 0)
+
+
 def _state(studio: Studio) -> dict[str, Any]:
     images = []
     for name in list_names(studio.folder):
@@ -257,9 +205,8 @@ def _state(studio: Studio) -> dict[str, Any]:
 
 def _describe(studio: Studio, name: str) -> dict[str, Any]:
     image = studio.image(name)
-    studio.annotation(name)  # whatever is wrong with it is told now
-    n_channels = len(image.pixels)
-    prediction = studio.trainer.predictions.get(name)
+    planes = studio.planes(name)  # whatever is wrong with the annotation is told now
+    n_channels = image.pixels.shape[1]
     return {
         "name": name,
         "height": image.shape[0],
@@ -267,9 +214,9 @@ def _describe(studio: Studio, name: str) -> dict[str, Any]:
         "n_channels": n_channels,
         "channel_names": image.channel_names,
         "is_colour": n_channels == 3,
-        "n_bits": 8 * image.levels[0].dtype.itemsize,
+        "n_bits": 8 if image.pixels.dtype.itemsize == 1 else 16,
         "tile_px": TILE_PX,
-        "n_levels": len(image.levels),
+        "n_levels": image.n_levels,
         "limit": image.limit,
         "offset": image.offset,
         "scale": image.scale,
@@ -277,29 +224,42 @@ def _describe(studio: Studio, name: str) -> dict[str, Any]:
         "histogram": image.histogram.tolist(),
         "not_annotated": NOT_ANNOTATED,
         "last_id": LAST_ID,
-        "prediction": None if prediction is None else prediction.number,
+        "page_axes": image.page_axes,
+        "page_sizes": image.page_sizes,
+        "annotated_planes": [k for k, plane in enumerate(planes) if (plane != NOT_ANNOTATED).any()],
+        "segmented_planes": sorted(studio.trainer.predictions.get(name, {})),
     }
 
 
 def _tile(studio: Studio, request: Request) -> Response:
     channel = None if "channel" not in request.query_params else _number(request, "channel")
     place = [_number(request, key) for key in ("level", "row", "column")]
-    tile = tile_of(studio.image(_name(request)), place[0], place[1], place[2], channel)
+    name, plane = _asked_plane(studio, request)
+    tile = tile_of(studio.image(name), place[0], place[1], place[2], channel, plane)
     little_endian = tile.astype(tile.dtype.newbyteorder("<"))
     return Response(little_endian.tobytes(), media_type="application/octet-stream")
 
 
-def _labels(studio: Studio, name: str) -> Response:
+def _labels(studio: Studio, request: Request) -> Response:
+    """The labels of a plane, or nothing where the page knows this version."""
+    name, plane = _asked_plane(studio, request)
+    known = _number(request, "known") if "known" in request.query_params else None
     annotation = studio.annotation(name)
     with annotation.lock:
         current(annotation)
-        raw = annotation.labels.astype("<u2").tobytes()
-        about = {"version": annotation.version, "rest_is_background": annotation.rest_is_background}
+        version = annotation.versions[plane]
+        raw = b"" if known == version else annotation.planes[plane].astype("<u2").tobytes()
+        about = {
+            "version": version,
+            "rest_is_background": annotation.rest[plane],
+            "last_id": annotation.last_id,
+        }
     return _packed(raw, about)
 
 
-def _prediction(studio: Studio, name: str) -> Response:
-    prediction = studio.trainer.predictions.get(name)
+def _prediction(studio: Studio, request: Request) -> Response:
+    name, plane = _asked_plane(studio, request)
+    prediction = studio.trainer.predictions.get(name, {}).get(plane)
     if prediction is None:
         raise InputError(f"no segmentation of {name[:200]}", "one", "press Segment")
     return _packed(prediction.labels.astype("<u2").tobytes(), as_json(prediction))
@@ -312,23 +272,24 @@ def _packed(raw: bytes, about: dict[str, Any]) -> Response:
 
 def _strokes(studio: Studio, sent: SentStrokes) -> dict[str, Any]:
     annotation = studio.annotation(sent.name)
-    if annotation.version != sent.version:
+    plane = _plane(studio, sent.name, sent.plane)
+    if annotation.versions[plane] != sent.version:
         raise OutdatedError
-    patches = decode_patches(
-        sent.patches,
-        (annotation.labels.shape[0], annotation.labels.shape[1]),
-        annotation.rest_is_background,
-    )
-    return _changed(studio, sent.name, apply_patches(annotation, patches, sent.version))
+    shape = (annotation.labels.shape[-2], annotation.labels.shape[-1])
+    patches = decode_patches(sent.patches, shape, annotation.rest[plane])
+    version = apply_patches(annotation, patches, sent.version, plane, sent.known_id)
+    return _changed(studio, sent.name, plane, version)
 
 
 def _rest(studio: Studio, sent: SentRest) -> dict[str, Any]:
     annotation = studio.annotation(sent.name)
-    return _changed(studio, sent.name, set_rest(annotation, sent.is_background, sent.version))
+    plane = _plane(studio, sent.name, sent.plane)
+    version = set_rest(annotation, sent.is_background, sent.version, plane)
+    return _changed(studio, sent.name, plane, version)
 
 
-def _changed(studio: Studio, name: str, version: int) -> dict[str, Any]:
-    studio.events.publish("annotation", {"name": name, "version": version})
+def _changed(studio: Studio, name: str, plane: int, version: int) -> dict[str, Any]:
+    studio.events.publish("annotation", {"name": name, "plane": plane, "version": version})
     return {"version": version}
 
 
@@ -355,13 +316,17 @@ def _model(folder: ImageFolder) -> Response:
 
 def _segmentation(studio: Studio, name: str) -> Response:
     image = studio.image(name)
-    prediction = studio.trainer.predictions.get(name)
-    if prediction is None or prediction.labels.shape != image.shape:
-        raise InputError(f"no segmentation of all of {name}", "one", "press Segment first")
+    of_planes = studio.trainer.predictions.get(name, {})
+    planes = [of_planes[k].labels for k in range(len(image.pixels)) if k in of_planes]
+    if len(planes) < len(image.pixels) or any(labels.shape != image.shape for labels in planes):
+        button = "Segment" if len(image.pixels) == 1 else "All planes"
+        raise InputError(f"no segmentation of all of {name}", "one", f"press {button} first")
+    labels = np.stack(planes).reshape(*image.page_sizes, *image.shape)
     file_name = f"{image_stem(Path(name))}_labels.tif"
     with tempfile.TemporaryDirectory(prefix="biounet-") as folder:
         path = Path(folder) / file_name
-        write_image(path, prediction.labels, "YX", image.pixel_size_um, compression="zlib")
+        axes = image.page_axes + "YX"
+        write_image(path, labels, axes, image.pixel_size_um, compression="zlib")
         return _download(path.read_bytes(), file_name, "image/tiff")
 
 

@@ -7,7 +7,7 @@ as large a part of the view as takes about `PREVIEW_S`.
 import logging
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -22,7 +22,7 @@ from biounet.images.dataset import DataSet
 from biounet.learning.run_folder import Record, RunFolder, open_run
 from biounet.learning.setup import Request
 from biounet.learning.training import train
-from biounet.model import Intensity, ModelFile, read_model
+from biounet.model import Intensity, ModelFile, read_model, write_model
 from biounet.prediction.engines import choose_device
 from biounet.prediction.instances import label_objects
 from biounet.prediction.predictor import (
@@ -37,6 +37,7 @@ from biounet.studio.folder import ImageFolder
 from biounet.studio.patches import LAST_ID, NOT_ANNOTATED
 from biounet.studio.pyramid import Pyramid
 from biounet.studio.regions import Box, plan_region, whole
+from biounet.studio.runs import newest_run, next_run
 
 PREVIEW_S = 1.5
 """Aim for the time that one preview takes."""
@@ -44,9 +45,16 @@ PREVIEW_S = 1.5
 PREVIEW_SHARE = 0.25
 """Previews take this share of the training time at the most, and come every 2 s at the most."""
 
+KEEP_S = 20.0
+"""While a network learns, its weights are written as a model so often: what is lost at most when
+the machine stops, or the training fails."""
+
 FIRST_PREVIEW_PX, LEAST_PREVIEW_PX = 512.0**2, 256.0**2
 
 N_KEPT_LOSSES = 2000
+
+N_KEPT_PREDICTIONS = 3
+"""Images (with all their planes) whose segmentation is kept, those segmented last."""
 
 CPU_WIDTH, CPU_PATCH_PX, CPU_LEARNING_RATE = 16, 212, 5e-3
 """A person waits for the first outlines, and on a CPU the preset's width and patches make so few
@@ -76,8 +84,17 @@ class Status:
 
 
 @dataclass(frozen=True)
+class Sight:
+    """What a person looks at: a part of a plane of an image."""
+
+    name: str
+    plane: int
+    box: Box
+
+
+@dataclass(frozen=True)
 class Prediction:
-    """What a network makes of (a part of) an image.
+    """What a network makes of (a part of) a plane of an image.
 
     Attributes:
         number: grows with every prediction.
@@ -86,7 +103,6 @@ class Prediction:
     """
 
     number: int
-    name: str
     box: Box
     labels: NDArray[np.uint16]
     step: int
@@ -94,10 +110,17 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Marked:
-    """The annotated images of a folder: image and label files."""
+    """The annotated images of a folder.
+
+    Attributes:
+        images, labels: files.
+        pages: label file and index of every plane that something is marked in; of an image that
+            is no stack, the index is ().
+    """
 
     images: tuple[Path, ...]
     labels: tuple[Path, ...]
+    pages: frozenset[tuple[Path, tuple[int, ...]]]
 
 
 class StoppedError(Exception):
@@ -115,9 +138,9 @@ class Trainer:
         self._thread: Thread | None = None
         self._told = self._previewed = 0.0
         self._preview_took, self._s_per_px = 0.0, PREVIEW_S / FIRST_PREVIEW_PX
-        self._intensities: dict[str, Intensity] = {}
-        self.view: tuple[str, Box] | None = None
-        self.predictions: dict[str, Prediction] = {}
+        self._intensities: dict[tuple[str, int], Intensity] = {}
+        self.view: Sight | None = None
+        self.predictions: dict[str, dict[int, Prediction]] = {}
         self.losses: list[tuple[int, float]] = []
         newest = newest_run(folder)
         self.status = Status(model=None if newest is None else newest.path.name)
@@ -130,8 +153,8 @@ class Trainer:
         """
         self._begin("preparing", lambda: self._train(marked(), minutes, afresh))
 
-    def segment(self, name: str) -> None:
-        """Begin to segment a whole image with the newest model.
+    def segment(self, name: str, planes: Sequence[int] = (0,)) -> None:
+        """Begin to segment whole planes of an image with the newest model.
 
         Raises:
             InputError: something is running already, or there is no model yet.
@@ -139,7 +162,7 @@ class Trainer:
         run = newest_run(self._folder)
         if run is None:
             raise InputError("no model yet", "a trained network", "press Train first")
-        self._begin("segmenting", lambda: self._segment(name, read_model(run.last)))
+        self._begin("segmenting", lambda: self._segment(name, planes, read_model(run.last)))
 
     def stop(self) -> None:
         """Ask the job to end; a training keeps its weights."""
@@ -187,9 +210,7 @@ class Trainer:
         started = time.monotonic()
         newest = None if afresh else newest_run(self._folder)
         out = next_run(self._folder)
-        dataset = dataset_from_arrays(
-            list(marked.images), list(marked.labels), "instances", NOT_ANNOTATED
-        )
+        dataset = dataset_of(marked)
         request = Request(
             preset="fast",
             said=settings_for(dataset, minutes, newest is None),
@@ -206,7 +227,16 @@ class Trainer:
             if record["kind"] == "step":
                 self._on_step(record, before)
 
-        model = train(dataset, request, open_run(out, False), on_record, self._preview_if_due)
+        kept_at = time.monotonic()
+
+        def on_present(present: Callable[[], ModelFile]) -> None:
+            nonlocal kept_at
+            if time.monotonic() - kept_at > KEEP_S:
+                write_model(present(), RunFolder(out).last)
+                kept_at = time.monotonic()
+            self._preview_if_due(present)
+
+        model = train(dataset, request, open_run(out, False), on_record, on_present)
         self._preview(model)
 
     def _on_step(self, record: Record, before: int) -> None:
@@ -236,32 +266,34 @@ class Trainer:
         if self.view is None:
             return
         began = time.monotonic()
-        name, view = self.view
-        image = self._open_image(name)
+        sight = self.view
+        image = self._open_image(sight.name)
         most_px = max(PREVIEW_S / self._s_per_px, LEAST_PREVIEW_PX)
-        box = plan_region(view, image.shape, most_px)
-        intensity = self._intensity(name, image, model)
+        box = plan_region(sight.box, image.shape, most_px)
+        intensity = self._intensity(sight, image, model)
         predictor = _predictor(model)
         ready = time.monotonic()
-        probabilities = predict_region(predictor, image.pixels, intensity, *box.corners())
+        pixels = image.pixels[sight.plane]
+        probabilities = predict_region(predictor, pixels, intensity, *box.corners())
         s_per_px = (time.monotonic() - ready) / (box.height * box.width)
         self._s_per_px = (self._s_per_px + s_per_px) / 2
-        self._keep(name, box, probabilities, model)
+        self._keep(Sight(sight.name, sight.plane, box), probabilities, model)
         self._previewed = time.monotonic()
         self._preview_took = self._previewed - began
 
-    def _intensity(self, name: str, image: Pyramid, model: ModelFile) -> Intensity:
-        """That of the whole image, computed once where it depends on the image alone."""
+    def _intensity(self, sight: Sight, image: Pyramid, model: ModelFile) -> Intensity:
+        """That of the whole plane, computed once where it depends on the plane alone."""
         if model.settings.intensity.source == "training-set":
             return model.intensity
-        if name not in self._intensities:
-            self._intensities[name] = plane_intensity(model, image.pixels)
-        return self._intensities[name]
+        key = (sight.name, sight.plane)
+        if key not in self._intensities:
+            self._intensities[key] = plane_intensity(model, image.pixels[sight.plane])
+        return self._intensities[key]
 
-    def _segment(self, name: str, model: ModelFile) -> None:
+    def _segment(self, name: str, planes: Sequence[int], model: ModelFile) -> None:
         image = self._open_image(name)
         predictor = _predictor(model)
-        n_tiles, done = len(predictor.plan(image.shape)), 0
+        n_tiles, done = len(planes) * len(predictor.plan(image.shape)), 0
 
         def on_tile() -> None:
             nonlocal done
@@ -270,19 +302,41 @@ class Trainer:
                 raise StoppedError
             self._tell(replace(self.status, progress=done / n_tiles))
 
-        probabilities = predict_plane(predictor, image.pixels, on_tile)
-        self._keep(name, whole(image.shape), probabilities, model)
+        for plane in planes:
+            probabilities = predict_plane(predictor, image.pixels[plane], on_tile)
+            self._keep(Sight(name, plane, whole(image.shape)), probabilities, model)
 
-    def _keep(
-        self, name: str, box: Box, probabilities: NDArray[np.float32], model: ModelFile
-    ) -> None:
+    def _keep(self, sight: Sight, probabilities: NDArray[np.float32], model: ModelFile) -> None:
         labels = label_objects(probabilities, model.settings.objects)
         labels[labels > LAST_ID] = 0  # more cells than ids: the last ones are not shown
-        number = 1 + max((p.number for p in self.predictions.values()), default=0)
+        kept = self.predictions
+        number = 1 + max(
+            (p.number for of_name in kept.values() for p in of_name.values()), default=0
+        )
         step = int(model.provenance.get("steps", 0))
-        prediction = Prediction(number, name, box, labels.astype(np.uint16), step)
-        self.predictions = {**_last(self.predictions, 3), name: prediction}
-        self._events.publish("prediction", {"name": name, "number": number})
+        prediction = Prediction(number, sight.box, labels.astype(np.uint16), step)
+        others = {name: kept[name] for name in list(kept) if name != sight.name}
+        newest = list(others)[-N_KEPT_PREDICTIONS + 1 :]
+        self.predictions = {
+            **{name: others[name] for name in newest},
+            sight.name: {**kept.get(sight.name, {}), sight.plane: prediction},
+        }
+        told = {"name": sight.name, "plane": sight.plane, "number": number}
+        self._events.publish("prediction", told)
+
+
+def dataset_of(marked: Marked) -> DataSet:
+    """What is marked, plane by plane."""
+    dataset = dataset_from_arrays(
+        list(marked.images), list(marked.labels), "instances", NOT_ANNOTATED, "YX"
+    )
+    items = tuple(
+        item
+        for item in dataset.items
+        for label in item.labels
+        if label.path is not None and (label.path, label.page) in marked.pages
+    )
+    return replace(dataset, items=items)
 
 
 def settings_for(dataset: DataSet, minutes: float, is_first: bool) -> dict[str, Any]:
@@ -302,31 +356,6 @@ def settings_for(dataset: DataSet, minutes: float, is_first: bool) -> dict[str, 
 def _predictor(model: ModelFile) -> Predictor:
     """In the precision of its training: nothing is measured while a person waits."""
     return make_predictor(model, "auto", model.settings.training.precision, None, "none")
-
-
-def _last(predictions: dict[str, Prediction], n: int) -> dict[str, Prediction]:
-    """The n newest."""
-    newest = sorted(predictions.values(), key=lambda p: p.number)[-n:]
-    return {p.name: p for p in newest}
-
-
-def newest_run(folder: ImageFolder) -> RunFolder | None:
-    """The newest training run that left a model."""
-    runs = [run for run in _runs(folder) if run.last.is_file()]
-    return runs[-1] if runs else None
-
-
-def next_run(folder: ImageFolder) -> Path:
-    """A run folder that is not there yet."""
-    numbers = [int(run.path.name) for run in _runs(folder)]
-    return folder.runs / f"{max(numbers, default=0) + 1:03d}"
-
-
-def _runs(folder: ImageFolder) -> list[RunFolder]:
-    if not folder.runs.is_dir():
-        return []
-    paths = [path for path in folder.runs.iterdir() if path.name.isdecimal() and path.is_dir()]
-    return [RunFolder(path) for path in sorted(paths, key=lambda path: int(path.name))]
 
 
 def losses_to_show(losses: list[tuple[int, float]], most: int = 400) -> list[tuple[int, float]]:

@@ -15,8 +15,9 @@ const RETRY_MS = 3000;
 
 export class Annotation {
   /** `changed(x0, y0, x1, y1)` is called after pixels changed, `told(state)` when saving goes on. */
-  constructor(info, changed, told) {
+  constructor(info, plane, changed, told) {
     this.name = info.name;
+    this.plane = plane;
     this.width = info.width;
     this.height = info.height;
     this.changed = changed;
@@ -25,7 +26,7 @@ export class Annotation {
     this.version = 0;
     this.rest = false;
     this.lastId = 0;
-    this.savedId = 0; // the largest id that the server knows
+    this.savedId = 0; // the largest id that the server knows, in all planes
     this.undone = [];
     this.done = [];
     this.pending = [];
@@ -36,14 +37,19 @@ export class Annotation {
     this.problem = null;
   }
 
-  /** Read it from the server; strokes not yet saved are put on top. */
+  /** Read it from the server, if it changed there; strokes not yet saved are put on top. */
   async load() {
-    const { bytes, about } = await getBytes("api/labels", { name: this.name });
+    const { bytes, about } = await getBytes("api/labels", {
+      name: this.name, plane: this.plane, known: this.version,
+    });
     const before = this.savedId;
+    this.rest = about.rest_is_background;
+    this.savedId = about.last_id;
+    this.lastId = Math.max(this.lastId, this.savedId);
+    if (about.version === this.version) return;
     this.labels = new Uint16Array(bytes);
     this.version = about.version;
-    this.rest = about.rest_is_background;
-    this.lastId = this.savedId = this.findLastId();
+    this.lastId = this.savedId;
     this.done = [];
     this.undone = [];
     this.snapshot = null;
@@ -54,7 +60,7 @@ export class Annotation {
       if (this.rest) patch.after = patch.after.map((v) => (v === NONE ? BACKGROUND : v));
       this.write(patch, "after");
     }
-    if (this.pending.length) this.lastId = this.findLastId();
+    if (this.pending.length) this.lastId = Math.max(this.savedId, this.findLastId());
     this.changed(0, 0, this.width, this.height);
   }
 
@@ -209,7 +215,9 @@ export class Annotation {
       try {
         const { version } = await post("api/strokes", {
           name: this.name,
+          plane: this.plane,
           version: this.version,
+          known_id: this.savedId,
           patches: await Promise.all(sent.map(packed)),
         });
         this.version = version;
@@ -236,6 +244,7 @@ export class Annotation {
   async reload() {
     if (this.snapshot) this.commit();
     const own = this.pending.length > 0;
+    this.version = 0; // whatever the server has, with the ids that it gave
     await this.load();
     this.told({ kind: "outdated", own });
   }
@@ -248,10 +257,10 @@ export class Annotation {
   /** Whether unmarked pixels count as background. */
   async setRest(isBackground) {
     await this.flush();
-    const { version } = await post("api/rest", {
-      name: this.name, version: this.version, is_background: isBackground,
+    await post("api/rest", {
+      name: this.name, plane: this.plane, version: this.version, is_background: isBackground,
     });
-    this.version = version;
+    this.version = 0;
     await this.load();
   }
 }

@@ -3,7 +3,6 @@
 import { Annotation, BACKGROUND, NONE } from "./annotation.js";
 import { Overlay } from "./overlay.js";
 import { attempt, page, say } from "./page.js";
-import { removeCell } from "./painting.js";
 import { byId, Contrast, listImages } from "./panel.js";
 import { getJson, listen, post } from "./server.js";
 import { Tiles } from "./tiles.js";
@@ -11,7 +10,9 @@ import "./tips.js";
 import {
   loadPrediction, loss, save, showPredictionNote, showStatus, takeAll, trainOrStop,
 } from "./training.js";
-import { Hand, TOOLS } from "./tools.js";
+import { setRadius, setTool } from "./keys.js";
+import { Planes } from "./planes.js";
+import { Hand } from "./tools.js";
 import { View } from "./view.js";
 
 const contrast = new Contrast((low, high) => {
@@ -27,8 +28,10 @@ page.painted = () => {
   if (image && !image.annotated) {
     image.annotated = true;
     showImages();
+    showStatus(page.state.status); // there is something to export
   }
   byId("hint").hidden = true;
+  if (page.nPlanes > 1) planes.mark(page.plane, page.annotation.labels.some((v) => v !== NONE));
 };
 
 function showSaved({ kind, waiting, problem, own }) {
@@ -50,36 +53,108 @@ function showSaved({ kind, waiting, problem, own }) {
 
 // ---- images
 
+const planes = new Planes((plane) => attempt(() => showPlane(plane)));
+page.turn = (by) => planes.step(by);
+page.step = step;
+const MOST_KEPT_PIXELS = 2 ** 25;
+let kept = new Map(); // the annotations of the open image's planes, with what can be undone
+
+function annotationOf(info, plane) {
+  const annotation = kept.get(plane) ?? new Annotation(
+    info, plane,
+    (...box) => page.annotation === annotation && page.overlay.invalidate(...box),
+    (told) => page.annotation === annotation && showSaved(told),
+  );
+  return annotation;
+}
+
+function keep(annotation) {
+  kept.delete(annotation.plane);
+  kept.set(annotation.plane, annotation);
+  const most = Math.max(1, Math.floor(MOST_KEPT_PIXELS / annotation.labels.length));
+  while (kept.size > most) kept.delete(kept.keys().next().value);
+}
+
+/** Everything painted is saved; else it is said why not, and nothing else is opened. */
+async function settle() {
+  hand.finish();
+  if (!page.annotation) return;
+  await page.annotation.flush();
+  if (page.annotation.pending.length) {
+    throw new Error(`The strokes on ${page.annotation.name} are not saved yet: ${page.annotation.problem}`);
+  }
+}
+
+let turning = 0;
+async function showPlane(plane) {
+  const mine = ++turning; // one that is on its way to another slice gives up
+  if (!page.info || plane === page.plane) return;
+  const annotation = annotationOf(page.info, plane);
+  try {
+    await settle();
+    await annotation.load();
+  } catch (error) {
+    if (mine === turning) planes.show(page.plane);
+    throw error;
+  }
+  if (mine !== turning || annotation.name !== page.info.name) return;
+  hand.finish(); // what was begun meanwhile
+  const { selected } = page.overlay;
+  page.plane = plane;
+  page.annotation = annotation;
+  keep(annotation);
+  page.overlay = new Overlay(annotation);
+  page.overlay.showPrediction = byId("show-prediction").checked;
+  page.overlay.selected = selected; // a cell goes on in the next slice
+  page.view.showPlane(plane, page.overlay);
+  planes.show(plane);
+  showPlaneState();
+}
+
+function showPlaneState() {
+  const { annotation } = page;
+  byId("rest").checked = annotation.rest;
+  history.replaceState(null, "", `#${encodeURIComponent(page.info.name)}${page.plane ? `:${page.plane}` : ""}`);
+  annotation.tell();
+  showPredictionNote();
+  count();
+  if (page.segmented.has(page.plane)) attempt(loadPrediction);
+}
+
 function showImages() {
   listImages(page.state.images, (name) => attempt(() => open(name)), page.info?.name);
 }
 
 let opening = 0;
-async function open(name) {
-  hand.finish();
-  if (page.annotation) {
-    await page.annotation.flush();
-    if (page.annotation.pending.length) {
-      throw new Error(`The strokes on ${page.annotation.name} are not saved yet: ${page.annotation.problem}`);
-    }
-  }
+async function open(name, plane = 0) {
+  await settle();
   const mine = ++opening;
+  turning++;
   byId("where").textContent = "opening …";
   let info, annotation;
   try {
     info = await getJson("api/image", { name });
-    annotation = new Annotation(info, (...box) => page.annotation === annotation && page.overlay.invalidate(...box), (told) => page.annotation === annotation && showSaved(told));
+    const nPlanes = info.page_sizes.reduce((n, size) => n * size, 1);
+    plane = Math.min(plane, nPlanes - 1);
+    kept = new Map();
+    annotation = annotationOf(info, plane);
     await annotation.load();
+    page.nPlanes = nPlanes;
   } finally {
     if (mine === opening) byId("where").textContent = page.info ? sizeOf(page.info) : "";
   }
   if (mine !== opening) return;
+  hand.finish(); // what was begun meanwhile
   page.view.tiles?.close();
   page.info = info;
+  page.plane = plane;
+  page.segmented = new Set(info.segmented_planes);
   page.annotation = annotation;
+  keep(annotation);
   page.overlay = new Overlay(annotation);
   page.overlay.showPrediction = byId("show-prediction").checked;
   const tiles = new Tiles(info, () => page.view.redraw(), (words) => say(words));
+  tiles.plane = tiles.planeBefore = plane;
   page.view.open(tiles, page.overlay);
   const channels = byId("channel");
   byId("channel-row").hidden = info.n_channels === 1 || info.is_colour;
@@ -89,21 +164,21 @@ async function open(name) {
   byId("title").textContent = name;
   document.title = `${name} – biounet studio`;
   byId("where").textContent = sizeOf(info);
-  byId("rest").checked = annotation.rest;
   byId("hint").hidden = page.state.images.some((one) => one.annotated);
-  history.replaceState(null, "", `#${encodeURIComponent(name)}`);
-  annotation.tell();
+  const isStack = page.nPlanes > 1;
+  byId("segment").textContent = isStack ? "This slice" : "Segment image";
+  byId("segment-all").hidden = !isStack;
+  planes.open(info, plane);
   showImages();
   showStatus(page.state.status);
-  showPredictionNote();
-  count();
+  showPlaneState();
   moved();
-  if (info.prediction !== null) attempt(loadPrediction);
 }
 
 function sizeOf(info) {
   const channels = info.n_channels > 1 ? `, ${info.n_channels} channels` : "";
-  return `${info.width} × ${info.height} px${channels}, ${info.n_bits} bit`;
+  const slices = info.page_sizes.length ? `, ${info.page_sizes.join(" × ")} slices` : "";
+  return `${info.width} × ${info.height} px${slices}${channels}, ${info.n_bits} bit`;
 }
 
 function step(by) {
@@ -119,7 +194,7 @@ function moved() {
   byId("zoom-fit").textContent = `${page.view.scale < 0.1 ? (100 * page.view.scale).toFixed(1) : Math.round(100 * page.view.scale)} %`;
   clearTimeout(viewTimer);
   viewTimer = setTimeout(() => {
-    post("api/view", { name: page.info.name, ...page.view.inSight() }).catch(() => {});
+    post("api/view", { name: page.info.name, plane: page.plane, ...page.view.inSight() }).catch(() => {});
   }, 250);
 }
 
@@ -142,149 +217,17 @@ function count() {
   }
   const share = (100 * background) / labels.length;
   const percent = share > 0 && share < 1 ? "< 1" : Math.round(share);
-  byId("counts").textContent = `${ids.size} ${ids.size === 1 ? "cell" : "cells"}, ${percent} % background`
+  const where = page.nPlanes > 1 ? " in this slice" : "";
+  byId("counts").textContent = `${ids.size} ${ids.size === 1 ? "cell" : "cells"}${where}, ${percent} % background`
     + (rest ? "" : "; the rest is not annotated");
 }
 
-function undo(isRedo) {
-  hand.finish();
-  const worked = isRedo ? page.annotation?.redo() : page.annotation?.undo();
-  if (!worked) return say(isRedo ? "Nothing to redo." : "Nothing to undo.", 1500);
-  page.view.redraw();
-  countSoon();
-  return undefined;
-}
-
-function remove() {
-  const id = page.overlay?.selected;
-  if (!id) return say("Select a cell first (V).", 2500);
-  page.annotation.begin();
-  removeCell(page.annotation, id);
-  page.annotation.commit();
-  page.select(0);
-  page.painted();
-  return undefined;
-}
-
-// ---- tools, keys, buttons
-
-function setTool(id) {
-  hand.setTool(id);
-  for (const button of document.querySelectorAll("#tools [data-tool]")) {
-    button.setAttribute("aria-pressed", String(button.dataset.tool === id));
-  }
-}
-
-function setRadius(radius) {
-  const r = Math.max(1, Math.min(60, radius));
-  byId("radius").value = r;
-  byId("radius-px").textContent = `${r} px`;
-  hand.setRadius(r);
-}
-
-function toolButton({ id, key, name, tip, icon }, act) {
-  const button = document.createElement("button");
-  button.dataset.tip = `${tip}  ${key.toUpperCase()}`;
-  button.setAttribute("aria-keyshortcuts", key);
-  if (act === undefined) {
-    button.dataset.tool = id;
-    button.setAttribute("aria-pressed", "false");
-  } else button.id = id;
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "0 0 24 24");
-  svg.setAttribute("aria-hidden", "true");
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", icon);
-  svg.append(path);
-  const words = document.createElement("span");
-  words.textContent = name;
-  button.append(svg, words);
-  button.addEventListener("click", act ?? (() => setTool(id)));
-  return button;
-}
-
-byId("tools").append(
-  ...TOOLS.map((tool) => toolButton(tool)),
-  document.createElement("hr"),
-  toolButton({ id: "undo", key: "Ctrl+Z", name: "Undo", tip: "Undo", icon: "M9 6L4 11l5 5 M4 11h10a6 6 0 0 1 6 6v2" }, () => undo(false)),
-  toolButton({ id: "redo", key: "Ctrl+Shift+Z", name: "Redo", tip: "Redo", icon: "M15 6l5 5-5 5 M20 11H10a6 6 0 0 0-6 6v2" }, () => undo(true)),
-  toolButton({ id: "keys-button", key: "?", name: "Keys", tip: "All keys and gestures", icon: "M3 6h18v12H3z M7 10h.1 M12 10h.1 M17 10h.1 M8 14h8" }, () => byId("help").showModal()),
-);
-
-const KEYS = [
-  ...TOOLS.map((tool) => [tool.key, `${tool.name.replace("Backgr.", "Background")}. ${tool.tip}`, () => setTool(tool.id)]),
-  ["[", "Smaller brush", () => setRadius(hand.radius - (hand.radius > 12 ? 3 : 1))],
-  ["]", "Larger brush", () => setRadius(hand.radius + (hand.radius >= 12 ? 3 : 1))],
-  ["Delete", "Remove the selected cell", remove],
-  ["Ctrl+Z", "Undo", () => undo(false)],
-  ["Ctrl+Shift+Z", "Redo (also Ctrl+Y)", () => undo(true)],
-  ["Enter", "Train, or stop", () => attempt(trainOrStop)],
-  ["s", "Segment the whole image", () => byId("segment").click()],
-  ["p", "Show the segmentation or hide it", () => byId("show-prediction").click()],
-  ["+", "Zoom in (also the wheel)", () => page.view.zoom(1.4)],
-  ["-", "Zoom out", () => page.view.zoom(1 / 1.4)],
-  ["0", "Fit the image", () => page.view.tiles && page.view.fit()],
-  ["1", "One image pixel on one point of the screen", () => page.view.zoom(1 / page.view.scale)],
-  ["PageDown", "Next image", () => step(1)],
-  ["PageUp", "Previous image", () => step(-1)],
-  ["?", "This list", () => byId("help").showModal()],
-];
-const GESTURES = [
-  ["Space", "Hold it (or the middle button) and drag to move the image"],
-  ["Arrows", "Move the image"],
-  ["Fingers", "Two move and zoom; once a pen was used, one finger moves too"],
-];
-byId("keys").append(...[...KEYS, ...GESTURES].flatMap(([key, words]) => {
-  const dt = document.createElement("dt"), dd = document.createElement("dd");
-  const kbd = document.createElement("kbd");
-  kbd.textContent = key.length === 1 ? key.toUpperCase() : key;
-  dt.append(kbd);
-  dd.textContent = words;
-  return [dt, dd];
-}));
-
-addEventListener("keydown", (event) => {
-  if (byId("help").open || event.target.closest("select, input:not([type=range]):not([type=checkbox])")) return;
-  if (event.key === " " && !event.target.closest("button, input, a")) {
-    hand.isSpaceDown = true;
-    hand.showRing(null);
-    byId("canvas").classList.add("movable");
-    event.preventDefault();
-    return;
-  }
-  if (event.target.closest("button") && event.key === "Enter") return;
-  const arrows = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
-  if (arrows[event.key] && !event.target.closest("input")) {
-    page.view.pan(...arrows[event.key]);
-    event.preventDefault();
-    return;
-  }
-  let key = event.key.toLowerCase();
-  if (key === "=") key = "+";
-  if (key === "backspace") key = "delete";
-  if (event.ctrlKey || event.metaKey) {
-    key = key === "y" ? "ctrl+shift+z" : `ctrl+${event.shiftKey ? "shift+" : ""}${key}`;
-  }
-  if (event.altKey) return;
-  const found = KEYS.find(([name]) => name.toLowerCase() === key);
-  if (!found) return;
-  event.preventDefault();
-  found[2]();
-});
-addEventListener("keyup", (event) => {
-  if (event.key !== " ") return;
-  hand.isSpaceDown = false;
-  byId("canvas").classList.remove("movable");
-});
-addEventListener("beforeunload", (event) => {
-  if (page.annotation?.pending.length) event.preventDefault();
-});
-document.addEventListener("visibilitychange", () => {
-  if (document.hidden) hand.finish();
-});
+// ---- buttons
 
 byId("train").addEventListener("click", () => attempt(trainOrStop));
-byId("segment").addEventListener("click", () => attempt(() => post("api/segment", { name: page.info.name })));
+const segment = (plane) => attempt(() => post("api/segment", { name: page.info.name, plane }));
+byId("segment").addEventListener("click", () => segment(page.plane));
+byId("segment-all").addEventListener("click", () => segment(null));
 byId("accept-all").addEventListener("click", takeAll);
 byId("show-prediction").addEventListener("change", (event) => {
   page.overlay?.setShown(event.target.checked);
@@ -332,9 +275,9 @@ async function begin() {
   setTool("new");
   setRadius(6);
   await refresh();
-  const asked = decodeURIComponent(location.hash.slice(1));
+  const [asked, plane] = location.hash.slice(1).split(":").map(decodeURIComponent);
   const first = page.state.images.find((image) => image.name === asked) ?? page.state.images.find((image) => !image.problem);
-  if (first) await open(first.name);
+  if (first) await open(first.name, (first.name === asked && Number(plane)) || 0);
 }
 
 await attempt(begin);
@@ -347,10 +290,19 @@ listen({
   },
   status: showStatus,
   loss: (point) => loss.add(point.step, point.loss),
-  prediction: ({ name }) => name === page.info?.name && attempt(loadPrediction),
-  annotation: async ({ name, version }) => {
+  prediction: ({ name, plane }) => {
+    if (name !== page.info?.name) return;
+    page.segmented.add(plane);
+    if (plane === page.plane) attempt(loadPrediction);
+    else showPredictionNote();
+  },
+  annotation: async ({ name, plane, version }) => {
     const annotation = page.annotation;
     if (name !== annotation?.name) return;
+    if (plane !== annotation.plane) {
+      planes.mark(plane, true);
+      return;
+    }
     await annotation.saving;
     if (version > annotation.version && annotation === page.annotation && !annotation.snapshot) {
       await attempt(() => annotation.reload());

@@ -5,6 +5,9 @@ import { byId } from "./panel.js";
 export const page = {
   state: null, // what the server told: images, status
   info: null, // of the open image
+  plane: 0, // of a stack
+  nPlanes: 1,
+  segmented: new Set(), // planes of which the server has a segmentation
   annotation: null,
   overlay: null,
   view: null,
@@ -14,7 +17,10 @@ export const page = {
     this.view.redraw();
   },
   say,
-  painted() {}, // main.js fills it in
+  // main.js fills these in
+  painted() {},
+  turn() {}, // to another slice
+  step() {}, // to another image
 };
 
 let sayTimer;

@@ -16,6 +16,8 @@ export class Tiles {
     this.n_requests = 0;
     this.stretch = 0;
     this.channel = 0;
+    this.plane = 0;
+    this.planeBefore = 0; // shown until the new one is here
     this.closing = new AbortController();
     this.setContrast(0, 1);
   }
@@ -29,6 +31,11 @@ export class Tiles {
   setChannel(channel) {
     this.channel = channel;
     this.tiles.clear();
+  }
+
+  setPlane(plane) {
+    this.planeBefore = this.plane;
+    this.plane = plane;
   }
 
   setContrast(low, high) {
@@ -49,16 +56,24 @@ export class Tiles {
 
   /** The tile if it is here, else null; it is asked for then. */
   get(level, row, column, frame) {
-    const key = `${level}/${row}/${column}`;
+    const plane = this.plane, key = `${plane}/${level}/${row}/${column}`;
     let tile = this.tiles.get(key);
     if (!tile) {
-      tile = { key, level, row, column, raw: null, canvas: null, stretch: -1, frame };
+      tile = { key, plane, level, row, column, raw: null, canvas: null, stretch: -1, frame };
       this.tiles.set(key, tile);
       this.wanted.push(tile);
       this.request();
     }
     tile.frame = frame;
     if (!tile.raw) return null;
+    if (tile.stretch !== this.stretch) this.paint(tile);
+    return tile.canvas;
+  }
+
+  /** The tile of the plane before, if it is here. */
+  getBefore(level, row, column) {
+    const tile = this.tiles.get(`${this.planeBefore}/${level}/${row}/${column}`);
+    if (!tile?.raw) return null;
     if (tile.stretch !== this.stretch) this.paint(tile);
     return tile.canvas;
   }
@@ -78,7 +93,7 @@ export class Tiles {
 
   async fetch(tile) {
     const { name, tile_px, n_bits, is_colour } = this.info;
-    const where = { name, level: tile.level, row: tile.row, column: tile.column };
+    const where = { name, plane: tile.plane, level: tile.level, row: tile.row, column: tile.column };
     if (!is_colour) where.channel = this.channel;
     try {
       const { bytes } = await getBytes("api/tile", where, this.closing.signal);

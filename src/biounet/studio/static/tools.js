@@ -218,6 +218,7 @@ export class Hand {
     event.preventDefault();
     const { view } = this.page;
     const unit = event.deltaMode === 1 ? 20 : 1;
+    if (event.altKey) return this.page.turn(Math.sign(event.deltaY));
     if (event.shiftKey) return view.pan(-(event.deltaX || event.deltaY) * unit, 0);
     const strength = event.ctrlKey ? 0.01 : 0.0018;
     const delta = Math.max(-200, Math.min(200, event.deltaY * unit));

@@ -19,7 +19,7 @@ export function showStatus(status) {
   if (status.state === "preparing") progress.removeAttribute("value");
   else progress.value = isBusy ? status.progress : 0;
   progress.classList.toggle("quietly", !isBusy);
-  byId("segment").disabled = isBusy || !status.model;
+  byId("segment").disabled = byId("segment-all").disabled = isBusy || !status.model;
   byId("export-model").disabled = !status.model;
   byId("export-labels").disabled = !page.state.images.some((image) => image.annotated);
   byId("afresh").closest("label").hidden = !status.model;
@@ -46,9 +46,9 @@ export async function trainOrStop() {
 }
 
 export async function loadPrediction() {
-  const name = page.info.name;
-  const { bytes, about } = await getBytes("api/prediction", { name });
-  if (page.info.name !== name) return;
+  const { name } = page.info, { plane } = page;
+  const { bytes, about } = await getBytes("api/prediction", { name, plane });
+  if (page.info.name !== name || page.plane !== plane) return;
   page.overlay.setPrediction({ ...about, labels: new Uint16Array(bytes) });
   page.view.redraw();
   showPredictionNote();
@@ -60,7 +60,7 @@ export function showPredictionNote() {
   ids.delete(0);
   const isWhole = p && p.width === page.info.width && p.height === page.info.height;
   byId("accept-all").disabled = !ids.size;
-  byId("export-segmentation").disabled = !isWhole;
+  byId("export-segmentation").disabled = !isWhole || page.segmented.size < page.nPlanes;
   byId("prediction-note").textContent = p
     ? `${ids.size} ${ids.size === 1 ? "cell" : "cells"} after ${p.step} steps${isWhole ? "" : ", in a part of the image"}.`
     : "Nothing yet: train, or segment with the last model.";

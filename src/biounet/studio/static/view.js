@@ -29,6 +29,14 @@ export class View {
     this.fit();
   }
 
+  /** Another plane of the same image: what is in sight stays. */
+  showPlane(plane, overlay) {
+    this.tiles.setPlane(plane);
+    this.overlay = overlay;
+    this.moved();
+    this.redraw();
+  }
+
   resize() {
     this.ratio = window.devicePixelRatio || 1;
     this.width = this.canvas.clientWidth;
@@ -116,7 +124,11 @@ export class View {
     context.imageSmoothingEnabled = scale < 2;
     context.imageSmoothingQuality = "low";
     if (!this.drawImage(level, scale)) {
-      // something is missing: coarser tiles below, then what there is
+      // something is missing: the plane before, coarser tiles on it, then what there is
+      this.eachTile(level, (row, column, box) => {
+        const canvas = this.tiles.getBefore(level, row, column);
+        if (canvas) this.place(canvas, box, scale);
+      });
       for (let k = this.tiles.info.n_levels - 1; k >= level; k--) this.drawImage(k, scale, true);
     }
     context.globalAlpha = this.opacity;
