@@ -172,6 +172,12 @@ def _settings(
     said = request.said
     if request.start_from is not None:
         started = request.start_from.settings
+        if started.network.dimensions != len(dataset.axes):
+            raise InputError(
+                f"a {started.network.dimensions}-D model to start from, {len(dataset.axes)}-D data",
+                "a model of as many dimensions",
+                "leave --from out, or name another model",
+            )
         said = merged(
             {
                 "network": started.network.model_dump(exclude={"channels", "classes"}),
@@ -186,6 +192,8 @@ def _settings(
         request.preset,
         said,
     )
+    if request.start_from is not None:
+        choices = _taken_over(request.start_from, settings, choices)
     chosen: dict[str, Any] = {"precision": choose_precision(settings.training.precision, device)}
     if processes.n > 1 and "processes" not in said.get("training", {}):
         chosen["processes"] = processes.n
@@ -197,24 +205,47 @@ def _settings(
     return validated_settings(merged(settings.model_dump(), {"training": chosen})), choices
 
 
+def _taken_over(
+    start_from: ModelFile, settings: Settings, choices: tuple[Choice, ...]
+) -> tuple[Choice, ...]:
+    """The choices, told where another model made them, and which layers it does not fit."""
+    theirs, own = start_from.settings.network, settings.network
+    said = [
+        Choice(
+            "network.kind",
+            own.kind,
+            "as in the model that training starts from, in all but what follows",
+        )
+    ]
+    for name, layer in (("channels", "first"), ("classes", "last")):
+        here, there = getattr(own, name), getattr(theirs, name)
+        if here != there:
+            why = f"training starts from a model with {there}: its {layer} layer is learned anew"
+            said.append(Choice(f"network.{name}", here, why))
+    names = {choice.name for choice in said}
+    return (*said, *(choice for choice in choices if choice.name not in names))
+
+
 def initial_network(settings: Settings, start_from: ModelFile | None) -> torch.nn.Module:
     """A network with random weights of the run's seed, or those of another model.
 
-    A last layer for another number of classes, and a first one for other channels, start anew.
+    The last layer for other classes, and the first one for other channels, are learned anew.
+
+    Raises:
+        InputError: the other model's network differs in more than these.
     """
     torch.manual_seed(settings.training.seed)
     network = build_network(settings.network)
     if start_from is None:
         return network
-    own = network.state_dict()
-    fitting = {
-        name: value
-        for name, value in start_from.weights.items()
-        if name in own and own[name].shape == value.shape
-    }
-    if len(own) - len(fitting) > 4:
+    theirs = start_from.settings.network
+    may_differ = {name: getattr(theirs, name) for name in ("channels", "classes")}
+    may_differ |= {"dropout": theirs.dropout} if hasattr(theirs, "dropout") else {}
+    if settings.network.model_copy(update=may_differ) != theirs:
         raise InputError(
             "a model of another network", "one of the same kind, width and depth", "see inspect"
         )
+    own = network.state_dict()
+    fitting = {k: v for k, v in start_from.weights.items() if own[k].shape == v.shape}
     network.load_state_dict(fitting, strict=False)
     return network
