@@ -82,7 +82,7 @@ def measure_blocks(folder: Path, n_blocks: int) -> dict[str, float]:
         save=("labels", "probabilities"), engine="torch", precision="float32"
     )
     recipe = settle_recipe(folder / "m.safetensors", folder / "out", options, 1)
-    task = FileTask(source_of(folder / "a.ome.zarr"), folder / "out", options.save)
+    task = FileTask((source_of(folder / "a.ome.zarr"),), folder / "out", options.save)
     job = open_job(task, folder / "m.safetensors", recipe, options, 0)
     assert job.manifest.grid.block == (CHUNK_PX, CHUNK_PX)
 

@@ -1,18 +1,16 @@
 """nnU-Net raw folders: imagesTr/x_0000.tif (a file per channel), labelsTr/x.tif, dataset.json."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from biounet.errors import InputError
+from biounet.images.channels import channel_of
 from biounet.images.dataset import Source
 from biounet.images.layouts.assembly import Found
 from biounet.images.layouts.matching import list_images
 from biounet.images.layouts.pages import Pair
 from biounet.images.reading import image_stem
-
-_CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 
 def is_nnunet(folder: Path) -> bool:
@@ -27,14 +25,14 @@ def find_nnunet(folder: Path) -> Found:
     """
     channels: dict[str, dict[int, Path]] = {}
     for path in list_images(folder / "imagesTr"):
-        match = _CHANNEL.fullmatch(image_stem(path))
-        if match is None:
+        named = channel_of(path)
+        if named is None:
             raise InputError(
                 f"a file without a channel number in an nnU-Net folder: {path}",
                 "names such as case_0000.tif",
                 "rename it",
             )
-        channels.setdefault(match.group(1), {})[int(match.group(2))] = path
+        channels.setdefault(named[0], {})[named[1]] = path
     pairs = []
     for label in list_images(folder / "labelsTr"):
         case = image_stem(label)

@@ -13,9 +13,11 @@ from biounet.config import PredictionSettings, Save
 from biounet.errors import InputError, OutputError
 from biounet.images.atomic import cannot_write, remove_leftovers
 from biounet.images.challenge import frame_number
+from biounet.images.channels import grouped_channels, read_channels
 from biounet.images.formats.ome_zarr_reading import count_missing_chunks
 from biounet.images.image import Image
 from biounet.images.reading import read_image
+from biounet.model import read_model
 from biounet.prediction.instances import label_objects
 from biounet.prediction.jobs.job import fits_memory, work_folder
 from biounet.prediction.jobs.large import predict_large
@@ -38,6 +40,7 @@ from biounet.prediction.jobs.tasks import (
     plan_tasks,
     refuse_strangers,
     sequences_of,
+    sources_of,
 )
 from biounet.prediction.jobs.workers import Crew, kept_threads, open_crew
 from biounet.prediction.planes import iterate_planes, planes_of, resolve_axes
@@ -77,7 +80,9 @@ def predict_files(
     """
     model_path, out = model_path_of(model_path).resolve(), out.resolve()
     ledger = read_ledger(out)
-    tasks = plan_tasks(find_inputs(inputs, out, ledger), out, options.save)
+    found = find_inputs(inputs, out, ledger)
+    n_channels = read_model(model_path).settings.network.channels
+    tasks = plan_tasks(grouped_channels(found, n_channels), out, options.save)
     if read_recipe(out) is None:
         refuse_strangers(tasks)
     sequences = sequences_of(tasks)
@@ -87,7 +92,7 @@ def predict_files(
         finished = {
             result
             for result, frames in sequences.items()
-            if is_finished(ledger, out, result, tuple(frame.source for frame in frames))
+            if is_finished(ledger, out, result, sources_of(frames))
         }
         to_do = [missing(task, ledger, finished) for task in tasks]
         for task in to_do:
@@ -112,11 +117,11 @@ def predict_files(
 def _notes(tasks: Sequence[FileTask]) -> Iterator[str]:
     """What is to be known of images that are done."""
     for task in tasks:
-        if task.is_zarr:
-            n_missing, n_chunks = count_missing_chunks(task.path)
+        for path in task.paths if task.is_zarr else ():
+            n_missing, n_chunks = count_missing_chunks(path)
             if 0 < n_missing < n_chunks:
                 yield (
-                    f"{n_missing} of {n_chunks} chunks of {task.path} are not stored and were read "
+                    f"{n_missing} of {n_chunks} chunks of {path} are not stored and were read "
                     "as empty: right for empty regions, wrong for a copy that was cut short"
                 )
 
@@ -172,7 +177,7 @@ class SegmentFile:
     def __call__(self, task: FileTask) -> bool:
         """Whether the input is done; False: it is too large, or its work was begun in blocks."""
         predictor = ready_predictor(self.model_path, self.recipe)
-        image = read_image(task.path, self.recipe.axes)
+        image = read_channels(task.paths, self.recipe.axes)
         n_classes = predictor.model.settings.network.classes
         if work_folder(task).exists() or not fits_memory(
             image.data.shape, n_classes, self.options.memory_bytes
@@ -191,7 +196,7 @@ class SegmentFile:
                 write_labels(path, result.labels, result.axes, result.image.pixel_size_um)
             else:
                 write_output(result, predictor.model, kind, path)
-            add_to_ledger(task.out, path, (task.source,))
+            add_to_ledger(task.out, path, task.sources)
 
 
 def segment_image(image: Image, predictor: Predictor, save: Sequence[Save]) -> Result:
@@ -230,7 +235,7 @@ def _link(result: Path, frames: Sequence[FileTask], failures: Failures) -> None:
             ),
             max(n_digits for _, n_digits in numbered),
         )
-        add_to_ledger(result.parent, result, tuple(frame.source for frame in frames))
+        add_to_ledger(result.parent, result, sources_of(frames))
     except InputError as error:
         failures |= {frame.path: str(error) for frame in frames}
         return

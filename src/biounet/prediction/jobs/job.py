@@ -20,9 +20,9 @@ from biounet.config import PredictionSettings
 from biounet.errors import InputError
 from biounet.geometry import Shape
 from biounet.images.atomic import cannot_write, written_whole
+from biounet.images.channels import read_channels
 from biounet.images.formats.ome_zarr_writing import create_ome_zarr
 from biounet.images.image import Image
-from biounet.images.reading import read_image
 from biounet.model import Intensity
 from biounet.prediction.jobs.blocks import (
     BLOCKS_PER_SLOT,
@@ -31,7 +31,7 @@ from biounet.prediction.jobs.blocks import (
     enlarged,
     plan_blocks,
 )
-from biounet.prediction.jobs.ledger import Source
+from biounet.prediction.jobs.ledger import Source, Sources, are_like
 from biounet.prediction.jobs.merging import Parts
 from biounet.prediction.jobs.recipe import Recipe, ready_predictor
 from biounet.prediction.jobs.tasks import FileTask
@@ -52,7 +52,7 @@ class Manifest:
     """What was decided before the first block, and is never decided again.
 
     Attributes:
-        source: the image as it was.
+        sources: the files of the image as they were.
         series, spatial: axes that the network does not see, and those that it sees.
         sizes: of the series axes.
         grid: the blocks of each plane.
@@ -60,7 +60,7 @@ class Manifest:
         keeps: "labels", "probabilities", or both.
     """
 
-    source: Source
+    sources: Sources
     series: str
     spatial: str
     sizes: Shape
@@ -157,13 +157,13 @@ def work_folder(task: FileTask) -> Path:
 
 
 @functools.lru_cache(maxsize=4)
-def _opened(path: Path, axes: str | None) -> Image:
-    return read_image(path, axes)
+def _opened(paths: tuple[Path, ...], axes: str | None) -> Image:
+    return read_channels(paths, axes)
 
 
 def image_of(recipe: Recipe, manifest: Manifest) -> Image:
     """The image of a job, opened once in each process."""
-    return _opened(Path(manifest.source.path), recipe.axes)
+    return _opened(tuple(Path(source.path) for source in manifest.sources), recipe.axes)
 
 
 def plane_of(job: Job, index: Shape) -> Plane:
@@ -187,7 +187,7 @@ def open_job(
     folder = work_folder(task)
     needs = {"probabilities" if k == "probabilities" else "labels" for k in task.save}
     manifest = _read_manifest(folder)
-    if manifest is not None and not manifest.source.is_like(task.source):
+    if manifest is not None and not are_like(manifest.sources, task.sources):
         shutil.rmtree(folder)  # the image has changed since
         manifest = None
     if manifest is None:
@@ -211,7 +211,7 @@ def _plan(
     options: PredictionSettings,
     n_slots: int,
 ) -> Manifest:
-    image = _opened(task.path, recipe.axes)
+    image = _opened(task.paths, recipe.axes)
     network = predictor.model.settings.network
     method = predictor.model.settings.objects.method
     series, sizes = planes_of(image, network.dimensions, network.channels)
@@ -234,7 +234,7 @@ def _plan(
             "--out, or save probabilities only",
         )
     return Manifest(
-        source=task.source,
+        sources=task.sources,
         series=series,
         spatial=spatial,
         sizes=sizes,
@@ -330,7 +330,7 @@ def _read(path: Path) -> Manifest:
     try:
         tree = json.loads(path.read_text())
         return Manifest(
-            source=Source(**tree["source"]),
+            sources=tuple(Source(**source) for source in tree["sources"]),
             series=tree["series"],
             spatial=tree["spatial"],
             sizes=tuple(tree["sizes"]),

@@ -79,7 +79,7 @@ def predict_large(
             _give_name(job.probabilities, path, job.manifest.probability_axes, "mean", crew)
         else:
             _write(job, kind, path)
-        add_to_ledger(task.out, path, (task.source,))
+        add_to_ledger(task.out, path, task.sources)
     shutil.rmtree(job.folder, ignore_errors=True)
     on_part(1.0)
 

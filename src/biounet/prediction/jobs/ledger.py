@@ -30,6 +30,11 @@ Ledger = dict[str, Sources]
 """What each finished output was made from, by the output's name in its folder."""
 
 
+def are_like(some: Sources, others: Sources) -> bool:
+    """Whether both are the same files, as far as size and time tell."""
+    return len(some) == len(others) and all(a.is_like(b) for a, b in zip(some, others, strict=True))
+
+
 def source_of(path: Path) -> Source:
     """What tells an input from another; of a zarr, its metadata."""
     inside = [path / name for name in ("zarr.json", ".zattrs", ".zarray")]
@@ -83,9 +88,7 @@ def is_finished(ledger: Ledger, out: Path, output: Path, sources: Sources) -> bo
     before = ledger.get(output.relative_to(out).as_posix())
     if before is None or not output.exists():
         return False
-    if len(before) == len(sources) and all(
-        a.is_like(b) for a, b in zip(before, sources, strict=True)
-    ):
+    if are_like(before, sources):
         return True
     if {s.path for s in before} & {s.path for s in sources}:
         return False

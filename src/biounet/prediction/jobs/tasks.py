@@ -7,10 +7,11 @@ from pathlib import Path
 from biounet.config import Save
 from biounet.errors import InputError
 from biounet.images.challenge import frame_number
+from biounet.images.channels import channel_of
 from biounet.images.formats.ome_zarr_reading import ZARR_SUFFIXES
 from biounet.images.layouts.matching import list_images
 from biounet.images.reading import image_stem, image_suffix, is_image
-from biounet.prediction.jobs.ledger import Ledger, Source, Sources, is_finished, source_of
+from biounet.prediction.jobs.ledger import Ledger, Sources, is_finished, source_of
 
 ENDINGS: dict[Save, str] = {
     "rois": "_rois.zip",
@@ -26,21 +27,32 @@ class FileTask:
     """One input and what to write of it.
 
     Attributes:
-        source: the input as it was found.
+        sources: the input as it was found: one file, or one for each channel.
         out: the folder of its outputs.
         save: what to write.
         sequence: the result folder to which it belongs as a frame; None: it is no frame.
     """
 
-    source: Source
+    sources: Sources
     out: Path
     save: tuple[Save, ...]
     sequence: Path | None = None
 
     @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files of the input."""
+        return tuple(Path(source.path) for source in self.sources)
+
+    @property
     def path(self) -> Path:
-        """The input."""
-        return Path(self.source.path)
+        """The input, by its first file."""
+        return self.paths[0]
+
+    @property
+    def stem(self) -> str:
+        """What the names of its outputs begin with."""
+        named = channel_of(self.path) if len(self.sources) > 1 else None
+        return image_stem(self.path) if named is None else named[0]
 
     @property
     def is_zarr(self) -> bool:
@@ -49,11 +61,10 @@ class FileTask:
 
     def output(self, kind: Save) -> Path:
         """Where an output goes; labels of a frame wait beside the sequence to be linked."""
-        stem = image_stem(self.path)
         if kind == "ctc" and self.sequence is not None:
-            return self.sequence.with_name(f".{self.sequence.name}-frames") / f"{stem}.tif"
+            return self.sequence.with_name(f".{self.sequence.name}-frames") / f"{self.stem}.tif"
         ending = ENDINGS.get(kind) or f"_{kind}{'.ome.zarr' if self.is_zarr else '.tif'}"
-        return self.out / f"{stem}{ending}"
+        return self.out / f"{self.stem}{ending}"
 
 
 def find_inputs(inputs: Sequence[Path], out: Path, ledger: Ledger) -> list[Path]:
@@ -78,8 +89,10 @@ def find_inputs(inputs: Sequence[Path], out: Path, ledger: Ledger) -> list[Path]
     return list(dict.fromkeys(found))
 
 
-def plan_tasks(paths: Sequence[Path], out: Path, save: Sequence[Save]) -> list[FileTask]:
-    """A task for each input.
+def plan_tasks(
+    inputs: Sequence[tuple[Path, ...]], out: Path, save: Sequence[Save]
+) -> list[FileTask]:
+    """A task for each input, given by its files.
 
     Raises:
         InputError: nothing to save, or outputs of two inputs that would have the same name.
@@ -87,10 +100,11 @@ def plan_tasks(paths: Sequence[Path], out: Path, save: Sequence[Save]) -> list[F
     if not save:
         raise InputError("nothing to save", "labels, probabilities, …", "name something")
     tasks = []
-    for path in paths:
-        is_frame = "ctc" in save and frame_number(path) is not None
-        sequence = out / f"{path.resolve().parent.name}_RES" if is_frame else None
-        tasks.append(FileTask(source_of(path), out, tuple(dict.fromkeys(save)), sequence))
+    for paths in inputs:
+        is_frame = "ctc" in save and len(paths) == 1 and frame_number(paths[0]) is not None
+        sequence = out / f"{paths[0].resolve().parent.name}_RES" if is_frame else None
+        sources = tuple(map(source_of, paths))
+        tasks.append(FileTask(sources, out, tuple(dict.fromkeys(save)), sequence))
     owner: dict[Path, Path] = {}
     for task in tasks:
         for kind in task.save:
@@ -123,14 +137,18 @@ def sequences_of(tasks: Sequence[FileTask]) -> dict[Path, list[FileTask]]:
     return found
 
 
+def sources_of(tasks: Sequence[FileTask]) -> Sources:
+    """All files of several inputs."""
+    return tuple(source for task in tasks for source in task.sources)
+
+
 def missing(task: FileTask, ledger: Ledger, finished_sequences: set[Path]) -> FileTask:
     """The same task without the outputs that are there already."""
-    sources: Sources = (task.source,)
     save = tuple(
         kind
         for kind in task.save
         if not (kind == "ctc" and task.sequence in finished_sequences)
-        and not is_finished(ledger, task.out, task.output(kind), sources)
+        and not is_finished(ledger, task.out, task.output(kind), task.sources)
     )
     return replace(task, save=save)
 
