@@ -211,10 +211,13 @@ def test_two_processes_go_on_with_a_run_of_one(data: Path, whole: Path, tmp_path
     assert (resumed["processes"], resumed["patches_per_step"]) == (2, 4)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_both_with_a_usable_model(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    launched = begin_two(data, out, 100_000)
+    launched = begin_two(data, out, 4000)
     wait_for_step(launched, out, 5)
+    process_of_rank(launched, 1).send_signal(signal.SIGINT)  # process 0 is to answer it
+    wait_for_step(launched, out, 40 + read_records(RunFolder(out))[-1]["step"])
     children = psutil.Process(launched.pid).children()
     launched.send_signal(signal.SIGINT)
     _, errors = launched.communicate(timeout=60)
@@ -265,9 +268,11 @@ def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 ALL_ALIKE = """
-import sys
+import os
+import signal
 import torch
 from biounet.config import TrainingSettings, UNetSettings
+from biounet.errors import InputError
 from biounet.learning.processes import from_all, from_first, joined_processes
 from biounet.learning.sampling import Batch
 from biounet.learning.step import make_learner, train_step
@@ -293,6 +298,13 @@ with joined_processes("cpu") as processes:
     drawn = from_all(processes, torch.rand(1).item())
     assert drawn[0] != drawn[1]  # drop-out
     assert from_first(processes, lambda: processes.rank) == 0
+    words = ""
+    if processes.is_first:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except InputError as error:
+            words = str(error)
+    assert "SIGTERM: another process ended" in from_first(processes, lambda: words)
 """
 
 

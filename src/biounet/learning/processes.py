@@ -205,7 +205,8 @@ def _answers(processes: Processes) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise _lost(processes, str(error).splitlines()[0][:100]) from None
+        where_and_what = str(error).splitlines()[0]
+        raise _lost(processes, where_and_what.split("] ", 1)[-1].strip(": ")[:100]) from None
 
 
 def _lost(processes: Processes, why: str) -> InputError:
