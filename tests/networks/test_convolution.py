@@ -120,3 +120,20 @@ def test_folding_leaves_the_same_function_and_no_gain() -> None:
     assert sorted(layers.state_dict()) == [f"{i}.{n}" for i in range(3) for n in ("bias", "weight")]
     assert (layers(image) - before).abs().max().item() < 1e-12
     assert (fold(layers)(image) - before).abs().max().item() < 1e-12  # twice is once
+
+
+@pytest.mark.parametrize("n_axes", [2, 3])
+def test_a_crops_gradient_lies_as_the_maps_do(n_axes: int) -> None:
+    layout = torch.channels_last if n_axes == 2 else torch.channels_last_3d
+    maps = torch.randn(2, 3, *[9, 8, 7][-n_axes:]).contiguous(memory_format=layout)
+    maps.requires_grad_()
+    inner = torch.Size([5, 4, 3][-n_axes:])
+    seen = []
+    doubled = maps * 2
+    doubled.register_hook(seen.append)
+    weights = torch.randn(2, 3, *inner)
+    (crop(doubled, inner) * weights).sum().backward()
+    expected = torch.zeros_like(maps)
+    expected[(..., *[slice(2, -2)] * n_axes)] = weights
+    assert torch.equal(seen[0], expected)
+    assert seen[0].is_contiguous(memory_format=layout)
