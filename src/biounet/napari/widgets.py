@@ -47,9 +47,14 @@ class Controls:
     words: Label = field(default_factory=lambda: Label(value=""))
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def widgets(self) -> list[Any]:
-        """In the order in which they are shown."""
-        return [self.start, self.cancel, self.bar, self.words]
+    def below(self, *form: Any) -> list[Any]:
+        """A form with its labels, and the controls under it, as wide as it."""
+        self.words.native.setWordWrap(True)  # else a long line widens the whole dock
+        foot: list[Any] = [self.start, self.cancel, self.bar, self.words]
+        parts: list[Any] = [Container(widgets=form), Container(widgets=foot, labels=False)]
+        for part in parts:
+            part.margins = (0, 0, 0, 0)
+        return parts
 
     def begin(self) -> None:
         """Nothing can be started until this ends."""
@@ -120,22 +125,25 @@ class SegmentWidget(Container):  # type: ignore[type-arg]
         self._viewer = viewer
         self.image: Any = create_widget(label="Image", annotation="napari.layers.Image")
         self.model = FileEdit(
-            label="Model", mode=FileDialogMode.EXISTING_FILE, filter=MODELS, nullable=True
+            label="Model",
+            mode=FileDialogMode.EXISTING_FILE,
+            filter=MODELS,
+            nullable=True,
+            tooltip="best.safetensors of a run folder, or any model file",
         )
-        self.average = ComboBox(label="Average over", choices=["none", "d4"])
-        self.probabilities = CheckBox(label="Show probabilities", value=False)
+        self.average = ComboBox(
+            label="Average over",
+            choices=["none", "d4"],
+            tooltip="d4: the mean over the 8 turned and mirrored images; 8 times as slow",
+        )
+        self.probabilities = CheckBox(
+            label="Show probabilities", value=False, tooltip="an image layer for each class"
+        )
         self.controls = Controls(PushButton(text="Segment"))
         self.controls.start.changed.connect(self.start)
         self.controls.cancel.changed.connect(self.controls.stop.set)
-        super().__init__(
-            widgets=[
-                self.image,
-                self.model,
-                self.average,
-                self.probabilities,
-                *self.controls.widgets(),
-            ]
-        )
+        form = (self.image, self.model, self.average, self.probabilities)
+        super().__init__(widgets=self.controls.below(*form), labels=False)
 
     def start(self) -> Any:
         """Begin; the worker, or None where something is not chosen."""
@@ -167,27 +175,27 @@ class TrainWidget(Container):  # type: ignore[type-arg]
         self.image: Any = create_widget(label="Image", annotation="napari.layers.Image")
         self.truth: Any = create_widget(label="Labels", annotation="napari.layers.Labels")
         self.labels_are = ComboBox(
-            label="Labels are", choices=["auto", "instances", "mask", "classes"]
+            label="Labels are",
+            choices=["auto", "instances", "mask", "classes"],
+            tooltip="instances: every cell has a number of its own",
         )
-        self.volumes = CheckBox(label="Three axes are a volume", value=False)
+        self.volumes = CheckBox(
+            label="Three axes are a volume",
+            value=False,
+            tooltip="train a 3-D network; else every slice is an image",
+        )
         self.minutes = FloatSpinBox(label="Minutes", value=10, min=0.05, max=10_000, step=1)
         self.out = FileEdit(
-            label="New run folder", mode=FileDialogMode.OPTIONAL_FILE, nullable=True
+            label="New run folder",
+            mode=FileDialogMode.OPTIONAL_FILE,
+            nullable=True,
+            tooltip="a name that is not there yet: model, log and report go into it",
         )
         self.controls = Controls(PushButton(text="Train"), PushButton(text="Stop", enabled=False))
         self.controls.start.changed.connect(self.start)
         self.controls.cancel.changed.connect(self.controls.stop.set)
-        super().__init__(
-            widgets=[
-                self.image,
-                self.truth,
-                self.labels_are,
-                self.volumes,
-                self.minutes,
-                self.out,
-                *self.controls.widgets(),
-            ]
-        )
+        form = (self.image, self.truth, self.labels_are, self.volumes, self.minutes, self.out)
+        super().__init__(widgets=self.controls.below(*form), labels=False)
 
     def start(self) -> Any:
         """Begin; the worker, or None where something is not chosen."""
