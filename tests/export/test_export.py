@@ -13,7 +13,8 @@ import yaml
 from biounet.config import IntensitySettings, Settings
 from biounet.errors import InputError
 from biounet.export import export_model
-from biounet.export.bioimageio import Credits, export_bioimageio, halo, identifiers
+from biounet.export.bioimageio import export_bioimageio, halo, identifiers
+from biounet.export.credits import Citation, Credits, credits_from
 from biounet.model import Intensity, ModelFile, network_of
 from biounet.network_settings import FCNSettings, SlidingWindowSettings, UNetSettings
 from biounet.networks import build_network
@@ -158,19 +159,23 @@ def test_identifiers():
 
 def test_bioimageio_declares_grey_values_tiles_and_credits(tmp_path):
     model = a_model(UNetSettings(width=4, depth=4, channels=2))
-    credits = Credits("Cells: 2/3 (new)", ("Ada", "Grace"), "CC0-1.0")  # noqa: A001
+    cite = (Citation("Ada 2026", doi="10.1234/cells.7"),)
+    credits = Credits("Cells: 2/3 (new)", ("Ada", "Grace"), "CC0-1.0", cite)  # noqa: A001
     path = export_bioimageio(model, tmp_path / "m.zip", credits)
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
         rdf = yaml.safe_load(archive.read("bioimageio.yaml"))
         grey = np.load(archive.open("test_input.npy"))
         assert "# Cells: 2/3 (new)" in archive.read("README.md").decode()
+        assert "By Ada, Grace; licence CC0-1.0." in archive.read("README.md").decode()
+        assert "- Ada 2026, doi:10.1234/cells.7" in archive.read("README.md").decode()
         assert "n - 184 px" in archive.read("README.md").decode()
         assert archive.read("cover.png")[1:4] == b"PNG"
     assert rdf["name"] == "Cells 23 (new)"
     assert rdf["authors"] == [{"name": "Ada"}, {"name": "Grace"}]
     assert rdf["license"] == "CC0-1.0"
-    assert rdf["cite"][0]["doi"] == "10.1007/978-3-319-24574-4_28"
+    dois = [each["doi"] for each in rdf["cite"]]
+    assert dois == ["10.1234/cells.7", "10.1007/978-3-319-24574-4_28"]
     (image,), (probabilities,) = rdf["inputs"], rdf["outputs"]
     for axis in image["axes"][2:]:
         assert axis["size"] == {"min": 204, "step": 16}
@@ -196,11 +201,48 @@ def test_bioimageio_has_no_words_for_percentiles(tmp_path):
     export_model(a_model(method="percentiles", source="training-set"), "bioimageio", tmp_path / "m")
 
 
+@pytest.mark.parametrize(
+    ("typed", "text", "doi", "url"),
+    [
+        ("Ada 2026, 10.1234/cells.7", "Ada 2026", "10.1234/cells.7", None),
+        ("Ada (2026). https://doi.org/10.1234/a-b.", "Ada (2026).", "10.1234/a-b", None),
+        ("10.1234/x", "The publication of this model", "10.1234/x", None),
+        ("Our data: https://cells.org/data", "Our data", None, "https://cells.org/data"),
+    ],
+)
+def test_citations_as_people_type_them(typed, text, doi, url):
+    (cite,) = credits_from(None, (), None, (typed,)).cite
+    assert cite == Citation(text, doi, url)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"name": "a b"}, "the name 'a b'; wanted one of 5 letters"),
+        ({"authors": ("Ada/Grace",)}, "the author 'Ada/Grace'"),
+        ({"authors": (" ",)}, "the author ' '"),
+        ({"licence": "free to use"}, "an SPDX identifier, such as CC-BY-4.0"),
+        ({"cite": ("Ada 2026",)}, "words with a DOI or an address"),
+    ],
+)
+def test_credits_that_lead_nowhere_are_refused(said, words):
+    given = {"name": None, "authors": (), "licence": None, "cite": (), **said}
+    with pytest.raises(InputError, match=words):
+        credits_from(**given)
+    assert credits_from(None, (), None, ()) == Credits()
+
+
+def test_onnx_has_no_place_for_credits(tmp_path):
+    with pytest.raises(InputError, match="for format onnx"):
+        export_model(a_model(), "onnx", tmp_path / "net", Credits())
+
+
 MODELS = {
     "2-D": a_model(),
     "training set's grey values": a_model(
         UNetSettings(width=4, depth=2, channels=2, classes=3), source="training-set"
     ),
+    "RGB": a_model(UNetSettings(width=4, depth=2, channels=3)),
     "3-D": a_model(
         UNetSettings(width=4, depth=2, dimensions=3, pooling=((1, 2, 2), (2, 2, 2))),
     ),
@@ -225,7 +267,9 @@ def validator(monkeypatch, tmp_path, request):
 @pytest.mark.filterwarnings("ignore")  # of the validator: it leaves its files open
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_the_official_validator_is_content(model, validator, tmp_path):
-    path = export_model(model, "bioimageio", tmp_path / "model")
+    cite = ("Ada 2026, 10.1234/cells", "Data, https://cells.org")
+    credits = credits_from("Cells of Ada", ("Ada", "Grace"), "MIT", cite)  # noqa: A001
+    path = export_model(model, "bioimageio", tmp_path / "model", credits)
     summary = validator.test_description(path, weight_format="onnx", determinism="full")
     assert summary.status == "passed", summary.format()
     # and it did run the network: a test tensor that is off is found out

@@ -18,7 +18,7 @@ import json
 import re
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from biounet.errors import InputError
+from biounet.export.credits import Credits
 from biounet.export.onnx import checked_graph
 from biounet.export.words import documentation
 from biounet.geometry import Footprint, Shape
@@ -74,21 +75,6 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time stamp of every file of the zip: the same model gives the same bytes."""
 
 
-@dataclass(frozen=True)
-class Credits:
-    """What is said about who made a model.
-
-    Attributes:
-        name: of the model; letters, digits, spaces and +-_() are kept.
-        authors: names of people.
-        licence: an SPDX identifier.
-    """
-
-    name: str = "Segmentation by biounet"
-    authors: tuple[str, ...] = ("The person who trained the model",)
-    licence: str = "CC-BY-4.0"
-
-
 def export_bioimageio(model: ModelFile, path: Path, credits: Credits | None = None) -> Path:  # noqa: A002
     """Write a model as a zip for the tools of bioimage.io, with test tensors and a cover.
 
@@ -106,7 +92,7 @@ def export_bioimageio(model: ModelFile, path: Path, credits: Credits | None = No
         "test_input.npy": _npy(grey),
         "test_output.npy": _npy(probabilities),
         "cover.png": _cover(grey[0], probabilities[0], network.footprint.margin),
-        "README.md": documentation(model, credits.name).encode(),
+        "README.md": documentation(model, credits).encode(),
     }
     description = _description(model, credits, files, preprocessing)
     files["bioimageio.yaml"] = yaml.safe_dump(description, sort_keys=False).encode()
@@ -235,7 +221,7 @@ def _description(
         "description": f"Segments images into {', '.join(model.class_names)}",
         "authors": [{"name": author} for author in credits.authors],
         "license": credits.licence,
-        "cite": CITE[network.kind],
+        "cite": [*(citation.described() for citation in credits.cite), *CITE[network.kind]],
         "tags": [network.kind, "semantic-segmentation", f"{network.dimensions}d", "biounet"],
         "documentation": "README.md",
         "covers": ["cover.png"],

@@ -1,9 +1,10 @@
 """The page about a model that lies in its zip."""
 
+from biounet.export.credits import Credits
 from biounet.model import ModelFile
 
 
-def documentation(model: ModelFile, name: str) -> str:
+def documentation(model: ModelFile, credits: Credits) -> str:  # noqa: A002
     """Markdown: what the model does, how to tile it, how it was validated."""
     settings = model.settings
     network = settings.network
@@ -12,7 +13,9 @@ def documentation(model: ModelFile, name: str) -> str:
     provenance = model.provenance
     score = provenance.get("score")
     scores = ", ".join(f"{key} {value:.3f}" for key, value in score.items()) if score else "none"
-    return f"""# {name}
+    return f"""# {credits.name}
+
+By {", ".join(credits.authors)}; licence {credits.licence}.{_to_cite(credits)}
 
 A network of kind {network.kind}, {network.dimensions}-D, {network.channels} channel(s), trained
 with biounet {provenance.get("biounet", "")}. It gives the probability of each class:
@@ -41,6 +44,13 @@ Scores on images kept back from the training: {scores}.
 Trained on {provenance.get("n_training_images", "an unknown number of")} images,
 {provenance.get("steps", "an unknown number of")} steps.
 """
+
+
+def _to_cite(credits: Credits) -> str:  # noqa: A002
+    if not credits.cite:
+        return ""
+    lines = (f"- {c.text}, {f'doi:{c.doi}' if c.doi else c.url}" for c in credits.cite)
+    return "\n\nPlease cite:\n\n" + "\n".join(lines)
 
 
 def _grey_values(model: ModelFile) -> str:
