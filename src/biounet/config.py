@@ -200,6 +200,8 @@ class DemoSettings(Frozen):
     n_training: Positive = 12
     n_test: Positive = 6
     minutes: float = 2.5
+    real_minutes: float = 10.0
+    """On a real set (`--real`)."""
     seed: int = 0
 
 

@@ -1,4 +1,4 @@
-"""The demonstration: simulated cells -> train -> predict -> evaluate -> report."""
+"""The demonstration: simulated cells, or a real set -> train -> predict -> evaluate -> report."""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from biounet.api import train_dataset
 from biounet.config import DEMO
 from biounet.errors import InputError
+from biounet.images.dataset import DataSet, read_item
 from biounet.images.layouts.find import find_dataset
 from biounet.images.reading import read_image
 from biounet.images.writing import write_image
@@ -36,56 +38,131 @@ class DemoResult:
     ap50: float
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """An image that the network never sees: its file, its objects, the pixels nobody annotated."""
+
+    path: Path
+    truth: NDArray[np.int32]
+    unknown: NDArray[np.bool_] | None = None
+
+
 def run_demo(
-    out: Path, minutes: float | None, started: float, on_record: Callable[[Record], None]
+    out: Path,
+    minutes: float | None,
+    started: float,
+    on_record: Callable[[Record], None],
+    real: Path | None = None,
 ) -> DemoResult:
-    """Simulate images, train on some, segment and score the others, write a page.
+    """Train on some images, segment and score others, write a page.
 
     Args:
-        out: a new folder; gets `train/` and `test/` (images and labels), `run/`, `predicted/` and
-            `report.html`.
+        out: a new folder; gets `test/` (images and labels; of simulated ones also `train/`),
+            `run/`, `predicted/` and `report.html`.
         minutes: for the training; None: the demonstration's own.
         started: `time.monotonic()` at the start of the command.
+        real: a folder of annotated images, whose last third is held out, or its other sequences;
+            None: simulated cells.
+
+    Raises:
+        InputError: a folder that exists, or images that cannot be divided.
     """
     if out.exists():
         raise InputError(f"{out}, which exists", "a new folder", "choose another with --out")
-    rng = np.random.default_rng(DEMO.seed)
-    for part, n_images in (("train", DEMO.n_training), ("test", DEMO.n_test)):
-        for number in range(n_images):
-            image, labels = simulate_cells(DEMO.kind, (DEMO.side_px, DEMO.side_px), rng)
-            for folder, array in (("images", image), ("labels", labels.astype(np.uint16))):
-                path = out / part / folder / f"cells{number:02d}.tif"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_image(path, array, "YX")
+    if real is None:
+        training, held_out = _simulated(out)
+        title, command = "Touching cells, simulated", ["biounet", "demo", "--out", str(out)]
+    else:
+        training, held_out = _divided(find_dataset([real]), out / "test")
+        title = real.resolve().name
+        command = ["biounet", "demo", "--real", str(real), "--out", str(out)]
+    usual = DEMO.minutes if real is None else DEMO.real_minutes
     request = Request(
         preset="fast",
-        said={"training": {"minutes": minutes or DEMO.minutes}},
+        said={"training": {"minutes": minutes or usual}},
         device="auto",
         start_from=None,
         started=started,
-        command=shlex.join(["biounet", "demo", "--out", str(out)]),
+        command=shlex.join(command),
     )
-    model = train_dataset(find_dataset([out / "train"]), request, out / "run", False, on_record)
+    model = train_dataset(training, request, out / "run", False, on_record)
     write_report(out / "run")
     (out / "predicted").mkdir()
     images, matchings = [], []
-    for path in sorted((out / "test" / "images").iterdir()):
-        labels = model.segment(path)
-        write_image(out / "predicted" / f"{path.stem}_labels.tif", labels.astype(np.uint16), "YX")
-        truth = np.asarray(read_image(out / "test" / "labels" / path.name).data).astype(np.int32)
-        matching = match_objects(labels, truth)
+    for image in held_out:
+        labels = model.segment(image.path)
+        name = f"{image.path.stem}_labels.tif"
+        write_image(out / "predicted" / name, labels.astype(np.uint16), "ZYX"[-labels.ndim :])
+        matching = match_objects(labels, image.truth, image.unknown)
         matchings.append(matching)
-        images.append(_evaluated(path, matching, labels, truth))
+        images.append(_evaluated(image.path, matching, labels, image.truth))
     ap50 = instance_scores(matchings).pooled[0].ap
     at_half = reduce(add, (matching[0].counts for matching in matchings))
-    return DemoResult(_write_page(out, images, at_half), ap50)
+    told = f"{len(training.items)} images with their truth to learn from; {len(held_out)} others, "
+    return DemoResult(_write_page(out, title, told, images, at_half), ap50)
+
+
+def _simulated(out: Path) -> tuple[DataSet, list[HeldOut]]:
+    """Simulated images to learn from, and others."""
+    rng = np.random.default_rng(DEMO.seed)
+    held_out = []
+    for part, n_images in (("train", DEMO.n_training), ("test", DEMO.n_test)):
+        for number in range(n_images):
+            image, labels = simulate_cells(DEMO.kind, (DEMO.side_px, DEMO.side_px), rng)
+            path = _write_pair(out / part, f"cells{number:02d}", image[None], labels)
+            if part == "test":
+                held_out.append(HeldOut(path, labels))
+    return find_dataset([out / "train"]), held_out
+
+
+def _divided(dataset: DataSet, folder: Path) -> tuple[DataSet, list[HeldOut]]:
+    """The first sequence of a film or the first two thirds of other images, and what is left.
+
+    Images that lie side by side look alike, so blocks are held out. The pieces of a mask are its
+    objects.
+    """
+    if dataset.labels_are == "classes":
+        raise InputError("class maps", "labels of objects, or masks", "name another set")
+    items = dataset.items
+    sequences = [item.name.rpartition("/")[0] for item in items]
+    is_first = [sequence == sequences[0] for sequence in sequences]
+    if all(is_first):
+        is_first = [number < len(items) * 2 // 3 for number in range(len(items))]
+    training = tuple(item for item, first in zip(items, is_first, strict=True) if first)
+    if not training:
+        raise InputError(f"{len(items)} annotated image", "two or more", "name another set")
+    held_out = []
+    for item in (item for item, first in zip(items, is_first, strict=True) if not first):
+        read = read_item(item)
+        labels = read.labels
+        if dataset.labels_are == "mask":
+            labels = np.asarray(ndimage.label(labels > 0)[0], np.int32)
+        path = _write_pair(folder, item.name.replace("/", "_"), read.image, labels)
+        unknown = None if read.annotated is None else ~read.annotated
+        held_out.append(HeldOut(path, labels, unknown))
+    return replace(dataset, items=training), held_out
+
+
+def _write_pair(folder: Path, name: str, image: NDArray[Any], labels: NDArray[Any]) -> Path:
+    """Write an image (C, …) and its labels; the path of the image."""
+    spatial = "ZYX"[-labels.ndim :]
+    one = len(image) == 1
+    for kind, array, axes in (
+        ("images", image[0] if one else image, spatial if one else "C" + spatial),
+        ("labels", labels.astype(np.uint16), spatial),
+    ):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        write_image(folder / kind / f"{name}.tif", array, axes)
+    return folder / "images" / f"{name}.tif"
 
 
 def _evaluated(
     path: Path, matching: Sequence[Matching], labels: NDArray[Any], truth: NDArray[Any]
 ) -> EvaluatedImage:
     counts = matching[0].counts
-    image = np.asarray(read_image(path).data)[None]
+    opened = read_image(path)
+    image = np.asarray(opened.data)
+    image = image if "C" in opened.axes else image[None]
     return EvaluatedImage(
         path.stem,
         {"AP50": counts.jaccard, "F1 at IoU 0.5": counts.f_score},
@@ -93,7 +170,9 @@ def _evaluated(
     )
 
 
-def _write_page(out: Path, images: Sequence[EvaluatedImage], at_half: Counts) -> Path:
+def _write_page(
+    out: Path, title: str, told: str, images: Sequence[EvaluatedImage], at_half: Counts
+) -> Path:
     """The page about the test images, followed by that of the run; its path."""
     page = run_page(RunFolder(out / "run"))
     numbers = (
@@ -102,7 +181,9 @@ def _write_page(out: Path, images: Sequence[EvaluatedImage], at_half: Counts) ->
             "AP50 on test images",
             "found / (found + missed + extra), at IoU 0.5; 1 is perfect",
         ),
-        Number(f"{at_half.tp} of {at_half.tp + at_half.fn}", "cells found", f"{at_half.fp} extra"),
+        Number(
+            f"{at_half.tp} of {at_half.tp + at_half.fn}", "objects found", f"{at_half.fp} extra"
+        ),
     )
     tested = images_section(
         worst_first(images),
@@ -114,9 +195,8 @@ def _write_page(out: Path, images: Sequence[EvaluatedImage], at_half: Counts) ->
     whole = replace(
         page,
         kicker="Demonstration",
-        title="Touching cells, simulated",
-        subtitle=f"{DEMO.n_training} images with their truth to learn from; {DEMO.n_test} others, "
-        f"which the network never saw, to segment. {page.subtitle}",
+        title=title,
+        subtitle=f"{told}which the network never saw, to segment. {page.subtitle}",
         numbers=(*numbers, *page.numbers[-2:]),
         command=f"biounet predict {shlex.quote(str(out / 'run'))} IMAGES --out predicted",
         sections=(tested, *page.sections),
