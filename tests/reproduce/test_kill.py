@@ -30,8 +30,9 @@ STEPS = 40
 
 
 def start(data: Path, out: Path) -> subprocess.Popen[bytes]:
-    words = ["reproduce", "isbi2012", "--data", data, "--out", out, "--device", "cpu"]
+    words = ["reproduce", "isbi2012", "--data", data, "--out", out, "--windows", ""]
     change = [f"training.steps={STEPS}", "training.patch_px=24", "training.checkpoint_s=0"]
+    words += ["--device", "cpu"]
     words += [word for one in change for word in ("--set", one)]
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *map(str, words)],
@@ -42,7 +43,12 @@ def start(data: Path, out: Path) -> subprocess.Popen[bytes]:
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
-    _, errors = process.communicate(timeout=240)
+    try:
+        _, errors = process.communicate(timeout=280)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
     assert process.returncode == 0, errors.decode()
 
 
@@ -63,6 +69,7 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_killed_at_each_stage(tmp_path: Path, data: Path) -> None:
     whole, out = tmp_path / "whole", tmp_path / "killed"
     finish(start(data, whole))

@@ -4,6 +4,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import tifffile
 from biounet.cli import app
 from biounet.errors import InputError
 from biounet.images.writing import write_image
-from biounet.reproduce import Terms, reproduce
+from biounet.reproduce import Reproduction, Terms, reproduce
 from biounet.reproduce.contest import NETWORKS, Contestant, window_contestant
 from biounet.reproduce.paper import TABLE_1, TABLE_2, PaperTable
 from biounet.simulate import simulate_cells
@@ -103,11 +104,12 @@ def test_membranes_beside_table_1(tmp_path: Path) -> None:
         assert probabilities.dtype == np.float32
         assert 0 <= probabilities.min() <= probabilities.max() <= 1
     page = result.page.read_text()
-    assert page.count("<img") == 2 * (1 + 3 + 3)  # each image: the truth, three results and maps
+    assert page.count("<img") == 2 * (4 + 4)  # each image: truth and three results, twice
     assert "dilemma" in page
+    assert page.count("<svg") == 3 + 5  # scores by threshold, scores by window
     assert (tree["training"], tree["scored"]) == (["n0", "n1", "n2", "n3"], ["n4", "n5"])
-    warping = [r["values"]["Warping Error"] for r in tree["rows"] if r["source"] == "here"]
-    assert warping == sorted(warping)
+    v_rand = [r["values"]["V_Rand"] for r in tree["rows"] if r["source"] == "here"]
+    assert v_rand == sorted(v_rand, reverse=True)
 
 
 def test_lungs_show_their_areas(tmp_path: Path) -> None:
@@ -116,6 +118,44 @@ def test_lungs_show_their_areas(tmp_path: Path) -> None:
     assert "Area in each slice" in result.page.read_text()
     assert result.page.read_text().count("<svg") == 3
     assert {"predicted_px", "true_px"} < result.results[0].images["n3"].keys()
+
+
+def test_nuclei_show_ap_and_f1_by_iou(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biounet.reproduce.tasks.N_TRAINING_NUCLEI", 3)
+    result = reproduce("nuclei", images(tmp_path / "data", 5), tmp_path / "out", TERMS)
+    page = result.page.read_text()
+    assert page.count("<svg") == 2
+    assert "At every threshold" in page
+    assert "This run's rows" in page
+    tree = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert tree["results"][0]["at_thresholds"].keys() == {"iou_thresholds", "ap", "f1"}
+    assert [r["source"] for r in tree["rows"]] == ["here"] * 3
+
+
+def test_u373_is_divided_by_sequence(tmp_path: Path) -> None:
+    """Simulated, in the official layout: frames, gold outlines and markers of both sequences."""
+    rng = np.random.default_rng(0)
+    for sequence in ("01", "02"):
+        for number in range(4):
+            image, labels = simulate_cells("phase-contrast", (48, 52), rng)
+            data = tmp_path / "PhC-C2DH-U373"
+            names = {f"{sequence}/t{number:03d}.tif": image}
+            if number % 2:
+                names[f"{sequence}_GT/SEG/man_seg{number:03d}.tif"] = labels.astype(np.uint16)
+            names[f"{sequence}_GT/TRA/man_track{number:03d}.tif"] = labels.astype(np.uint16)
+            for name, pixels in names.items():
+                (data / name).parent.mkdir(parents=True, exist_ok=True)
+                tifffile.imwrite(data / name, pixels, photometric="minisblack")
+    reproduce("phc-u373", data, tmp_path / "out", TERMS)
+    tree = check_table(tmp_path / "out", TABLE_2, ["PhC-U373"])
+    assert tree["training"] == ["01/t001", "01/t003"]
+    assert tree["scored"] == ["02/t001", "02/t003"]
+    ours = [r for r in tree["rows"] if r["source"] == "here"]
+    assert all(r["values"]["DIC-HeLa"] is None for r in ours)
+    assert all("sequence 02 (2 gold frames)" in r["measured_on"] for r in ours)
+    shutil.rmtree(data / "02_GT")
+    with pytest.raises(InputError, match="no annotated frame of sequence 02"):
+        reproduce("phc-u373", data, tmp_path / "other", TERMS)
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +232,54 @@ def test_wrong_terms_are_told_before_training(tmp_path: Path, cells: Path) -> No
         with pytest.raises(InputError, match=told):
             reproduce("usiigaci", cells, tmp_path / "out", terms)
     assert not (tmp_path / "out").exists()
+
+
+def test_settings_that_one_network_lacks_are_told_before_any_is_trained(
+    tmp_path: Path, cells: Path
+) -> None:
+    said = {**TERMS.said, "network": {"depth": 1}}
+    with pytest.raises(InputError, match=r"network.*sliding window N4"):
+        reproduce("usiigaci", cells, tmp_path / "out", replace(TERMS, said=said))
+    assert not (tmp_path / "out").exists()
+
+
+def test_budgets_are_equal_and_known() -> None:
+    for contestant in NETWORKS:
+        said = replace(TERMS, minutes=3, said={}).said_of(contestant)
+        assert said == {"network": contestant.network, "training": {"minutes": 3}}
+    assert replace(TERMS, minutes=3).training_s == 180
+    assert replace(TERMS, said={}).training_s == 600  # the settings' own
+    assert replace(TERMS, said={"training": {"minutes": 2}}).training_s == 120
+    assert TERMS.training_s is None  # in steps
+
+
+@pytest.mark.parametrize(
+    ("task", "words", "expected"),
+    [
+        ("isbi2012", [], [5, 15, 31, 63]),
+        ("isbi2012", ["--windows", ""], []),
+        ("isbi2012", ["--windows", "47, 79"], [47, 79]),
+        ("lungs", [], []),
+    ],
+)
+def test_windows_of_every_number_of_stages_for_the_membranes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    task: str,
+    words: list[str],
+    expected: list[int],
+) -> None:
+    asked = []
+
+    def stand_in(*given: Any) -> Reproduction:
+        asked.append(given[4])
+        (tmp_path / "table.md").write_text("")
+        return Reproduction(None, tmp_path / "report.html", ())  # type: ignore[arg-type]
+
+    monkeypatch.setattr("biounet.reproduce.reproduce", stand_in)
+    command = ["reproduce", task, "--data", "d", "--out", str(tmp_path), *words]
+    app(command, exit_on_error=False, result_action="return_value")
+    assert asked == [expected]
 
 
 def test_a_damaged_result_is_told(cells: Path, copy: Path) -> None:

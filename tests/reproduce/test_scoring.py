@@ -76,3 +76,15 @@ def test_membranes_are_a_stack() -> None:
 def test_another_shape_is_refused() -> None:
     with pytest.raises(InputError, match="shape"):
         score_predictions("seg", [squares()[:10]], [annotated("a", squares((0, 0)))])
+
+
+def test_a_warping_error_of_nothing_is_remarked_on() -> None:
+    """A poor prediction errs least where nothing is left of it: its row must say so."""
+    labels = squares((0, 0), (0, 12), (12, 0))
+    poor = np.where(labels > 0, 0.35, 0.55).astype(np.float32)
+    good = np.where(labels > 0, 0.95, 0.05).astype(np.float32)
+    truth = [annotated("a", labels)]
+    scores = score_predictions("isbi2012", [poor], truth)
+    assert scores.values["warping_error"] == 0
+    assert "empty prediction (threshold 0.6)" in scores.remark
+    assert score_predictions("isbi2012", [good], truth).remark == ""

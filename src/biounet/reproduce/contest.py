@@ -108,6 +108,7 @@ class NetworkResult:
         seconds: of each image, from pixels to the result, in order.
         image_px: the median number of pixels of an image.
         held_out: what of the training part chose the best weights.
+        remark: what must be known to read the scores; "" where there is nothing.
     """
 
     name: str
@@ -124,6 +125,7 @@ class NetworkResult:
     device: str
     threads: int
     held_out: str
+    remark: str = ""
 
     @property
     def seconds_per_image(self) -> float:
@@ -212,6 +214,7 @@ def compete(
         device=str(choose_device(terms.device)),
         threads=torch.get_num_threads(),
         held_out=next((r["split"] for r in started), "as its run says"),
+        remark=scores.remark,
     )
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(asdict(result), indent=1) + "\n")

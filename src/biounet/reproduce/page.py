@@ -10,7 +10,6 @@ from scipy import ndimage
 
 from biounet.images.dataset import Annotated
 from biounet.learning.views import grey_picture
-from biounet.report.charts import Curve, curves_svg
 from biounet.report.data_section import sentence
 from biounet.report.page import (
     Block,
@@ -23,6 +22,7 @@ from biounet.report.page import (
     Text,
 )
 from biounet.report.pictures import enlarged, outlined, photo_uri, segmentation_picture
+from biounet.reproduce.charts import chart_sections
 from biounet.reproduce.contest import NETWORKS, NetworkResult, read_prediction
 from biounet.reproduce.tables import ComparisonTable, in_order
 from biounet.reproduce.tasks import Division, Task
@@ -44,10 +44,16 @@ def reproduction_page(
     out: Path,
 ) -> Page:
     """The page of a task; `out` holds the predictions."""
-    sections = [
+    names = {network.name for network in NETWORKS}
+    main = [result for result in results if result.name in names]
+    windows = sorted(
+        (r for r in results if r.window_px is not None), key=lambda r: r.window_px or 0
+    )
+    rows = "This run's rows" if task.paper is None else "The paper's rows and this run's"
+    sections = (
         Section(
             "table",
-            "The paper's rows and this run's",
+            rows,
             (
                 Table(
                     table.head,
@@ -59,31 +65,17 @@ def reproduction_page(
             ),
             table.note,
         ),
-        _pictures_section(task, results, scored, out),
-    ]
-    areas = [_area_chart(result) for result in results if task.kind == "overlap"]
-    if areas:
-        sections.append(
-            Section(
-                "areas",
-                "Area in each slice",
-                (Pictures(tuple(areas), width_px=380),),
-                "Predicted against true, in pixels, over the slices that were scored.",
-            )
-        )
-    windows = sorted(
-        (r for r in results if r.window_px is not None), key=lambda r: r.window_px or 0
+        _pictures_section(task, main, scored, out),
+        *chart_sections(task, main, windows),
     )
-    if len(windows) > 1:
-        sections.append(_windows_section(task, windows))
     return Page(
         kicker="Reproduction",
         title=task.title,
         subtitle=sentence(
             f"{task.source}: trained on {division.trained_on}, scored on {division.measured_on}"
         ),
-        numbers=_numbers(task, results),
-        sections=tuple(sections),
+        numbers=_numbers(task, main),
+        sections=sections,
         command=command,
     )
 
@@ -97,7 +89,7 @@ def _numbers(task: Task, results: Sequence[NetworkResult]) -> tuple[Number, ...]
             f"{result.title}: {SHOWN.get(first.key, first.column)}",
             f"{best}; {result.seconds_per_image:.2g} s an image",
         )
-        for result in in_order(task, results)[: len(NETWORKS)]
+        for result in in_order(task, results)
     )
 
 
@@ -107,8 +99,6 @@ def _pictures_section(
     """The first, the middle and the last scored image: not chosen by how they look."""
     shown = sorted({round(k) for k in np.linspace(0, len(scored) - 1, N_SHOWN)})
     drawn_as = "instances" if task.many_colours else "mask"
-    names = {network.name for network in NETWORKS}
-    main = [result for result in results if result.name in names]
     blocks: list[Block] = []
     for image in (scored[k] for k in shown):
         box = _middle(image.labels.shape)
@@ -122,7 +112,16 @@ def _pictures_section(
             )
         ]
         maps = []
-        for result in main:
+        if task.kind == "isbi2012":
+            cells = (image.labels[box] > 0).astype(np.uint8) * 255
+            maps.append(
+                Picture(
+                    photo_uri(enlarged(cells, PANEL_PX)),
+                    f"The truth of {image.name}: cells white, membranes black.",
+                    "Truth: cells white",
+                )
+            )
+        for result in results:
             predicted = read_prediction(out / result.name, image.name)[box]
             panels.append(
                 Picture(
@@ -176,60 +175,3 @@ def _objects(task: Task, array: NDArray[Any]) -> NDArray[Any]:
     if task.kind == "isbi2012":
         return np.asarray(ndimage.label(array > 0.5)[0])
     return array
-
-
-def _area_chart(result: NetworkResult) -> Picture:
-    slices = list(range(len(result.images)))
-    of = list(result.images.values())
-    svg = curves_svg(
-        f"area-{result.name}",
-        (
-            Curve("true", slices, [each["true_px"] for each in of]),
-            Curve("predicted", slices, [each["predicted_px"] for each in of]),
-        ),
-        "slice",
-        "area, px",
-    )
-    return Picture(svg, f"Area by slice, {result.title}, predicted and true.", title=result.title)
-
-
-def _windows_section(task: Task, results: Sequence[NetworkResult]) -> Section:
-    """Accuracy against window: a larger one sees more context and localises worse."""
-    sides = [result.window_px or 0 for result in results]
-    charts = tuple(
-        Picture(
-            curves_svg(
-                f"window-{measure.key}",
-                (
-                    Curve(
-                        measure.column,
-                        sides,
-                        [result.scores[measure.key] for result in results],
-                        points=True,
-                    ),
-                ),
-                "window, px",
-                measure.column,
-            ),
-            f"{measure.column} against the side of the window.",
-            title=f"{measure.column}: the {measure.best} is best",
-        )
-        for measure in task.measures
-    )
-    rows = tuple(
-        (
-            result.title,
-            *(f"{result.scores[m.key]:.{m.digits}f}" for m in task.measures),
-            f"{result.steps:,}",
-            f"{result.seconds_per_image:.3g} s",
-        )
-        for result in results
-    )
-    head = ("Network", *(m.column for m in task.measures), "Steps", "Time per image")
-    return Section(
-        "windows",
-        "The sliding window's dilemma",
-        (Pictures(charts, width_px=320), Table(head, rows)),
-        "A larger window sees more context, but its poolings cost localisation, and in the same "
-        "time it learns from fewer windows.",
-    )

@@ -155,7 +155,8 @@ def facts_of(
         else f"the same {terms.training_s / 60:g} minutes"
     )
     networks = "; ".join(
-        f"{r.title}: {r.n_parameters:,} weights, {r.steps:,} steps" for r in results
+        f"{r.title}: {r.n_parameters:,} weights, {r.steps:,} step{'s' * (r.steps != 1)}"
+        for r in results
     )
     averaged = "" if terms.average == "none" else f", averaged over {terms.average}"
     machine = f"{first.threads} threads of a CPU" if first.device == "cpu" else first.device
@@ -165,6 +166,7 @@ def facts_of(
         "labels is in it, validation too; predicting and scoring the others is not. Held out to "
         f"choose weights and settings: {first.held_out}.",
         f"{networks}.",
+        *(f"{r.title}: {r.remark}." for r in results if r.remark),
         f"Time per image: the median of {len(first.seconds)} images of {first.image_px:,} px, "
         f"from pixels to the result, on {machine}{averaged}. The sliding window runs densely, not "
         "patch by patch as published: the same numbers in less time.",

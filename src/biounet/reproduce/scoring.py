@@ -1,5 +1,6 @@
 """Scores of the predictions of a task, by the rules of its challenge."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from biounet.errors import InputError
 from biounet.images.dataset import Annotated
 from biounet.metrics import (
     IOU_THRESHOLDS,
+    MetricWarning,
     confusion,
     evaluate_isbi2012,
     instance_scores,
@@ -24,11 +26,15 @@ from biounet.reproduce.tasks import Kind
 
 @dataclass(frozen=True)
 class TaskScores:
-    """Scores of all images together, of each image, and, for ISBI 2012, at each threshold."""
+    """Scores of all images together, of each image, and, for ISBI 2012, at each threshold.
+
+    `remark` is what must be known to read them, a sentence; "" where there is nothing.
+    """
 
     values: dict[str, float]
     images: dict[str, dict[str, float]]
     at_thresholds: dict[str, tuple[float, ...]]
+    remark: str = ""
 
 
 def score_predictions(
@@ -72,12 +78,21 @@ def _score_membranes(
 ) -> TaskScores:
     """The five scores of a stack, one threshold for all its slices."""
     labels = np.stack([image.labels > 0 for image in truth])
-    scores = evaluate_isbi2012(np.stack(predictions), labels, on_slice=on_image)
+    stack = np.stack(predictions)
+    with warnings.catch_warnings():  # told by the remark, beside the scores
+        warnings.simplefilter("ignore", MetricWarning)
+        scores = evaluate_isbi2012(stack, labels, on_slice=on_image)
+    best = scores.thresholds[int(np.argmin(scores.warping_error_at))]
+    is_empty = float(stack.max()) <= best
     names = ("warping_error", "rand_error", "pixel_error", "v_rand", "v_info")
     return TaskScores(
         {name: getattr(scores, name) for name in names},
         {},
         {"thresholds": scores.thresholds, **{n: getattr(scores, f"{n}_at") for n in names}},
+        f"its least warping error is that of an empty prediction (threshold {best:.1f}), which "
+        "costs next to nothing by definition: it says little"
+        if is_empty
+        else "",
     )
 
 

@@ -118,7 +118,8 @@ def comparison_table(
                 f"{division.measured_on} of {task.source}",
             )
         )
-    caption = f"{task.title}." if paper is None else f"{paper.title}; below, this run."
+    ours = f"below, this run, by {task.measures[0].column}"
+    caption = f"{task.title}." if paper is None else f"{paper.title}; {ours}."
     note = "The paper has no such table." if paper is None else NOT_THE_SAME
     name_column = "Name" if paper is None else paper.name_column
     return ComparisonTable(caption, name_column, tuple(columns), tuple(rows), note)
