@@ -28,7 +28,6 @@ from biounet.prediction.jobs.recipe import (
     RECIPE_NAME,
     Recipe,
     discard_recipe,
-    model_path_of,
     read_recipe,
     ready_predictor,
     settle_recipe,
@@ -45,6 +44,7 @@ from biounet.prediction.jobs.tasks import (
 from biounet.prediction.jobs.workers import Crew, kept_threads, open_crew
 from biounet.prediction.planes import iterate_planes, planes_of, resolve_axes
 from biounet.prediction.predictor import Predictor, predict_plane
+from biounet.shipped import find_model_file
 
 Failures = dict[Path, str]
 
@@ -68,7 +68,7 @@ def predict_files(
     first time.
 
     Args:
-        model_path: a model file, or a run folder.
+        model_path: a model file, a run folder, or the name of a network that comes with biounet.
         inputs: images, and folders of which all images are taken.
         out: the folder of the results; made if need be.
         options: what to write, and how to compute it.
@@ -78,7 +78,7 @@ def predict_files(
         InputError: no images, two for one output, a model that cannot be read, results of another
             model or other settings in `out`, or a folder that cannot be written.
     """
-    model_path, out = model_path_of(model_path).resolve(), out.resolve()
+    model_path, out = find_model_file(model_path).resolve(), out.resolve()
     ledger = read_ledger(out)
     found = find_inputs(inputs, out, ledger)
     n_channels = read_model(model_path).settings.network.channels

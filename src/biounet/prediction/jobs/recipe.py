@@ -75,11 +75,6 @@ class Recipe:
     axes: str | None
 
 
-def model_path_of(path: Path) -> Path:
-    """The model file of a path to one, or to a run folder."""
-    return path / "best.safetensors" if path.is_dir() else path
-
-
 def settle_recipe(model_path: Path, out: Path, options: PredictionSettings, threads: int) -> Recipe:
     """The recipe of an output folder: the one it has, or a new one, written there.
 
