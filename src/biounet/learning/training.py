@@ -14,6 +14,7 @@ from biounet.learning.checkpoint import (
     write_checkpoint,
 )
 from biounet.learning.finish import REPORT_S, finish, validate
+from biounet.learning.memory import kept_memory
 from biounet.learning.processes import from_first, refuse_running_statistics, share_of
 from biounet.learning.run import Run, log, model_of
 from biounet.learning.run_folder import Record, RunFolder, append_record, forget_after
@@ -77,7 +78,8 @@ def train(
         log(run, _resumed_record(run, position.step))
     state = State(learner, position, time.monotonic() - position.used_s)
     try:
-        _learn(run, state, on_step)
+        with kept_memory():
+            _learn(run, state, on_step)
     except KeyboardInterrupt:  # of several processes the first one gets it, and ends the others
         finish(run, learner, state.here(), interrupted=True)
         raise

@@ -67,7 +67,8 @@ class UNet(nn.Module):
                 skips.append(maps)
                 maps = max_pool(maps, self.pooling[level])
         for level in reversed(range(depth)):
-            maps = functional.relu(self.up[level](maps))  # (512, 56²) (256, 104²) (128, 200²) (64, 392²)
+            maps = self.up[level](maps)  # (512, 56²) (256, 104²) (128, 200²) (64, 392²)
+            maps = functional.relu(maps, inplace=True)
             maps = torch.cat([crop(skips.pop(), maps.shape[2:]), maps], dim=1)
             maps = self.expansive[level](maps)  # (512, 52²) (256, 100²) (128, 196²) (64, 388²)
         logits: Tensor = self.classify(maps)  # (2, 388²)
@@ -91,4 +92,5 @@ class ConvolutionPair(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Feature maps, smaller by 2 px a side for kernels of 3."""
-        return functional.relu(self.second(functional.relu(self.first(maps))))
+        maps = functional.relu(self.first(maps), inplace=True)
+        return functional.relu(self.second(maps), inplace=True)

@@ -67,8 +67,14 @@ def parts(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def channels_last(maps: torch.Tensor) -> torch.Tensor:
-    """Feature maps in the memory layout that convolutions run fastest in."""
+    """Feature maps in the memory layout that convolutions run fastest in.
+
+    A single channel is copied, so that its strides say so too: `contiguous` leaves them as they
+    are, and the first convolution then answers channels first.
+    """
     layout = torch.channels_last if maps.ndim == 4 else torch.channels_last_3d
+    if maps.shape[1] == 1:
+        return torch.empty_like(maps, memory_format=layout).copy_(maps)
     return maps.contiguous(memory_format=layout)
 
 

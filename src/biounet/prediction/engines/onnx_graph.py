@@ -126,7 +126,7 @@ class Recorder(TorchFunctionMode):
         if is_plain:
             return result  # a size or the like
         name = getattr(func, "__name__", str(func))
-        kwargs = {key: value for key, value in (kwargs or {}).items() if value is not False}
+        kwargs = {k: v for k, v in (kwargs or {}).items() if v is not False and k != "inplace"}
         match name:
             case "conv2d" | "conv3d":
                 self._convolution("Conv", result, *args, **kwargs)

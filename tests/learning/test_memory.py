@@ -1,0 +1,32 @@
+"""Freed memory is kept while training: no page is asked for twice; then it is given back."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import resource, torch
+from biounet.learning.memory import kept_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(8):
+        torch.empty(64 * 2**20, dtype=torch.uint8).fill_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+outside = faults()
+with kept_memory():
+    faults()
+    inside = faults()
+print(64 * 2**20 // resource.getpagesize(), outside, inside, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc's allocator")
+def test_large_blocks_are_kept_while_it_lasts_and_not_afterwards() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], check=True, stdout=subprocess.PIPE)
+    n_pages, outside, inside, afterwards = map(int, done.stdout.split())
+    assert inside < n_pages
+    assert min(outside, afterwards) > 7 * n_pages
