@@ -24,7 +24,7 @@ from biounet.api import Model, train_dataset
 from biounet.config import RECIPES, merged, preset_named, validated_settings
 from biounet.errors import InputError
 from biounet.images.atomic import written_whole
-from biounet.images.dataset import Annotated, DataSet
+from biounet.images.dataset import Annotated, DataSet, read_item
 from biounet.images.reading import read_image
 from biounet.images.writing import write_image
 from biounet.learning.checkpoint import read_position
@@ -35,6 +35,7 @@ from biounet.prediction.engines import choose_device
 from biounet.prediction.instances import label_objects
 from biounet.prediction.predictor import make_predictor, predict_plane
 from biounet.report import write_report
+from biounet.reproduce.calibration import choose_odds_factor, scale_odds
 from biounet.reproduce.scoring import score_predictions
 from biounet.reproduce.tasks import Kind
 from biounet.reproduce.time_left import Phase
@@ -109,6 +110,7 @@ class NetworkResult:
         image_px: the median number of pixels of an image.
         held_out: what of the training part chose the best weights.
         remark: what must be known to read the scores; "" where there is nothing.
+        odds_factor: on the odds of cell, see `calibration.py`.
     """
 
     name: str
@@ -126,6 +128,7 @@ class NetworkResult:
     threads: int
     held_out: str
     remark: str = ""
+    odds_factor: float = 1.0
 
     @property
     def seconds_per_image(self) -> float:
@@ -189,15 +192,16 @@ def compete(
     if path.exists():
         return read_result(path)
     model = _train(contestant, terms, training, folder / "run", on_phase)
-    seconds = _predict(model, kind, scored, folder, on_phase)
+    run = RunFolder(folder / "run")
+    started = next((r for r in read_records(run) if r["kind"] == "start"), {})
+    factor = _odds_factor(model, training, started) if kind == "isbi2012" else 1.0
+    seconds = _predict(model, kind, factor, scored, folder, on_phase)
     predictions = [read_prediction(folder, image.name) for image in scored]
     on_phase("scoring", 0.0)
     scores = score_predictions(
         kind, predictions, scored, lambda n: on_phase("scoring", n / len(scored))
     )
-    run = RunFolder(folder / "run")
     trained = read_position(run.checkpoint)
-    started = (r for r in read_records(run) if r["kind"] == "start")
     network = model.file.settings.network
     result = NetworkResult(
         name=contestant.name,
@@ -213,8 +217,9 @@ def compete(
         window_px=network.window_px if isinstance(network, SlidingWindowSettings) else None,
         device=str(choose_device(terms.device)),
         threads=torch.get_num_threads(),
-        held_out=next((r["split"] for r in started), "as its run says"),
+        held_out=started.get("split", "as its run says"),
         remark=scores.remark,
+        odds_factor=factor,
     )
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(asdict(result), indent=1) + "\n")
@@ -262,9 +267,18 @@ def _train(
     return Model(model.file, predictor)
 
 
+def _odds_factor(model: Model, training: DataSet, started: Record) -> float:
+    """Found on the whole images that training held out."""
+    held_out = set(started.get("validation", ()))
+    items = [read_item(item) for item in training.items if item.name in held_out]
+    probabilities = [1 - predict_plane(model.predictor, item.image)[0] for item in items]
+    return choose_odds_factor(probabilities, [item.labels for item in items])
+
+
 def _predict(
     model: Model,
     kind: Kind,
+    odds_factor: float,
     scored: Sequence[Annotated],
     folder: Path,
     on_phase: OnPhase,
@@ -280,7 +294,7 @@ def _predict(
             began = time.perf_counter()
             probabilities = predict_plane(model.predictor, image.image)
             if kind == "isbi2012":
-                result: NDArray[Any] = 1 - probabilities[0]
+                result: NDArray[Any] = scale_odds(1 - probabilities[0], odds_factor)
             else:
                 labels = label_objects(probabilities, model.file.settings.objects)
                 result = labels.astype(np.uint16 if labels.max(initial=0) < 2**16 else np.uint32)
