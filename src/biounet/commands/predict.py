@@ -33,7 +33,8 @@ def predict(
         A model file, a run folder, or a network that comes with biounet: em-membranes, dic-cells,
         phase-contrast-cells, nuclei (a file or run folder of that name goes before).
     inputs
-        Images, and folders of images.
+        Images, and folders of images. A file for each channel (`case_0000.tif`, `case_0001.tif`) is
+        joined with the others for a model of so many channels.
     out
         Folder of the results.
     save
