@@ -173,7 +173,7 @@ def mistakes_picture(
                 picture = blended(picture, objects > 0, OUTCOME_COLOURS[outcome], share)
                 picture = blended(picture, outlines(objects, 2), OUTCOME_COLOURS[outcome], 1.0)
         found = [k for k, o in outcomes.prediction.items() if o is Outcome.MATCHED]
-        border = outlines(np.where(np.isin(guess, found), guess, 0), max(side_px // 300, 1))
+        border = outlines(np.where(np.isin(guess, found), guess, 0), 2)
         picture = blended(picture, border, OUTCOME_COLOURS[Outcome.MATCHED], 1.0)
     else:
         for where, outcome in (

@@ -12,6 +12,8 @@ const N_COLOURS = 512;
 const FILL = 0x66, EDGE = 0xff;
 const COLOURS = Uint32Array.from({ length: N_COLOURS }, (_, k) => colourOf(k));
 const BACKGROUND_TINT = rgba(110, 160, 255, 0x2e);
+const BACKGROUND_STRIPE = rgba(120, 170, 255, 0x80); // on what was painted by hand
+const STRIPES = 8; // px of a tile
 const SELECTED_EDGE = rgba(255, 255, 255, 0xff);
 const PREDICTED_EDGE = rgba(255, 190, 70, 0xf0);
 const PREDICTED_FILL = rgba(255, 190, 70, 0x24);
@@ -115,7 +117,7 @@ export class Overlay {
   }
 
   colours(tile, x0, y0, w, h, out) {
-    const { labels, width, height } = this.annotation;
+    const { labels, width, height, rest } = this.annotation;
     const k = tile.level, step = 1 << k, half = step >> 1;
     const p = this.showPrediction ? this.prediction : null;
     const inside = p && p.x < (tile.x + x0 + w) << k && p.x + p.width > (tile.x + x0) << k
@@ -130,7 +132,10 @@ export class Overlay {
         const id = labels[i];
         let colour = 0;
         if (id !== NONE) {
-          if (id === BACKGROUND) colour = BACKGROUND_TINT;
+          if (id === BACKGROUND) {
+            const isStripe = !rest && (x0 + x + y0 + y) % STRIPES < 2;
+            colour = isStripe ? BACKGROUND_STRIPE : BACKGROUND_TINT;
+          }
           else {
             const left = ix >= step ? step : 0, right = ix + step < width ? step : 0;
             const edge = labels[i - left] !== id || labels[i + right] !== id
@@ -150,7 +155,7 @@ export class Overlay {
                 || (py >= step && p.labels[j - step * p.width] !== q)
                 || (py + step < p.height && p.labels[j + step * p.width] !== q);
               if (edge) colour = PREDICTED_EDGE;
-              else if (id === NONE || id === BACKGROUND) colour = PREDICTED_FILL;
+              else if (id === NONE || (rest && id === BACKGROUND)) colour = PREDICTED_FILL;
             }
           }
         }

@@ -24,7 +24,8 @@ export function showStatus(status) {
   byId("export-labels").disabled = !page.state.images.some((image) => image.annotated);
   byId("afresh").closest("label").hidden = !status.model;
   byId("problem").hidden = !status.problem;
-  byId("problem").textContent = status.problem ?? "";
+  const words = status.problem ?? "";
+  byId("problem").textContent = words.slice(0, 1).toUpperCase() + words.slice(1);
   if (isBusy) {
     const steps = status.state === "training" ? `, step ${status.step}` : "";
     byId("status").textContent = `${DOING[status.state]}${steps}`;
