@@ -1,7 +1,7 @@
 """Accuracy on public sets: rows of changed settings, each trained, scored, and set in tables.
 
     python benchmarks/accuracy.py run isbi2012 --data isbi2012 --out research \\
-        --part choose --rows benchmarks/rows/levers.yaml --seeds 0,1,2 --minutes 20
+        --rows benchmarks/rows/few-images.yaml --images 1,2,5,10 --seeds 0,1,2 --minutes 20
     python benchmarks/accuracy.py table research/results --docs docs/results.md
     python benchmarks/accuracy.py curve research/results isbi2012 --out docs/images/few.png
     python benchmarks/accuracy.py bars research/results isbi2012 --base fast --out docs/images/a.png
@@ -101,5 +101,5 @@ def run_all(said: argparse.Namespace) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except InputError as error:
+    except (InputError, OSError) as error:
         sys.exit(f"accuracy.py: {error}")

@@ -207,5 +207,5 @@ images are labelled as before.
 if __name__ == "__main__":
     try:
         main()
-    except InputError as error:
+    except (InputError, OSError) as error:
         sys.exit(f"ship.py: {error}")

@@ -208,6 +208,12 @@ def test_a_wrong_row_is_told_before_anything_runs(text: str, told: str, tmp_path
         runs.read_rows(tmp_path / "rows.yaml")
 
 
+def test_the_rows_of_few_images_exist() -> None:
+    rows = runs.read_rows(BENCHMARKS / "rows" / "few-images.yaml")
+    assert [row.name for row in rows] == ["fast", "without elastic deformation", "sliding window"]
+    assert rows[2].changes == {"network": {"kind": "sliding-window"}}
+
+
 # Tables and pictures
 
 

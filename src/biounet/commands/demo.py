@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from biounet.commands.output import command_started, say
+from biounet.commands.output import command_started, say, warnings_as_lines
 from biounet.errors import InputError
 
 
@@ -42,7 +42,7 @@ def demo(
     if real is not None and not real.exists():
         _fetch(real, download)
         started = time.monotonic()  # the minutes are for training
-    with training_progress() as on_record:
+    with training_progress() as on_record, warnings_as_lines():
         result = run_demo(out, minutes, started, on_record, real)
     say(f"report: {result.report}")
     say(f"AP50 {result.ap50:.2f}")
