@@ -171,13 +171,13 @@ def cluster(tmp_path):
         process.wait()
 
 
-def start_cluster(cluster, n_workers):
+def start_cluster(cluster, n_workers, *words):
     address = f"tcp://127.0.0.1:{free_port()}"
     scheduler = cluster(
         "scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--no-dashboard"
     )
     workers = [
-        cluster("worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard")
+        cluster("worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", *words)
         for _ in range(n_workers)
     ]
     return address, scheduler, workers
@@ -208,6 +208,35 @@ def test_a_scheduler_that_goes_away(tmp_path, model_path, inputs, alone, cluster
     assert time.monotonic() - started < 60
     assert not predict_files(model_path, [inputs], tmp_path / "out", OPTIONS).failed
     assert_same(alone, tmp_path / "out")
+
+
+PRETEND = """
+import importlib.metadata as metadata
+there = metadata.version
+def version(name):
+    if name != "biounet":
+        return there(name)
+    {}
+metadata.version = version
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("return '0.0.1'", r"found biounet 0\.0\.1 on tcp.*; wanted .* as here"),
+        ("raise metadata.PackageNotFoundError", "found no biounet on tcp"),
+    ],
+)
+def test_a_worker_of_another_version_or_without_biounet(
+    tmp_path, model_path, inputs, cluster, line, told
+):
+    (tmp_path / "preload.py").write_text(PRETEND.format(line))
+    address, *_ = start_cluster(cluster, 1, "--preload", str(tmp_path / "preload.py"))
+    options = OPTIONS.model_copy(update={"scheduler": address})
+    with pytest.raises(InputError, match=told):
+        predict_files(model_path, [inputs], tmp_path / "out", options)
+    assert not (tmp_path / "out").exists()
 
 
 def test_no_scheduler_there(tmp_path, model_path, inputs, monkeypatch):

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -19,6 +19,7 @@ from concurrent.futures import (
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.metadata import version
 from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
@@ -28,6 +29,7 @@ import torch
 from biounet.config import PredictionSettings
 from biounet.errors import InputError
 from biounet.prediction.engines import choose_device
+from biounet.prediction.jobs.recipe import VERSION
 from biounet.prediction.jobs.sharing import LARGEST_BATCH
 
 Item = TypeVar("Item")
@@ -208,6 +210,17 @@ def _process_context() -> BaseContext:
     return context
 
 
+def _refuse_other_versions(found: Mapping[str, object]) -> None:
+    """Refuse workers, given by address, that have another version of biounet, or none."""
+    for address, there in found.items():
+        if there != VERSION:
+            raise InputError(
+                f"{f'biounet {there}' if isinstance(there, str) else 'no biounet'} on {address}",
+                f"{VERSION}, as here",
+                "install the same version on all machines",
+            )
+
+
 @contextmanager
 def _dask_crew(address: str) -> Iterator[Crew]:
     try:
@@ -236,6 +249,7 @@ def _dask_crew(address: str) -> Iterator[Crew]:
             raise InputError(
                 f"a scheduler without workers at {address}", "one at least", "start some"
             ) from None
+        _refuse_other_versions(client.run(version, "biounet", on_error="return"))
         yield Crew(
             min(n_threads()),
             lambda: client.get_executor(pure=False, retries=2),
