@@ -34,6 +34,10 @@ at once, for its connections close."""
 FIRST_SPEAKS_S = 3.0
 """Process 0 tells of a mistake that all have met; the others wait this long to be ended by then."""
 
+LEAVE_S = 0.5
+"""Time for gloo's threads to let go of the last message. One that Python's end meets at work
+aborts the process (seen with PyTorch 2.13, on a loaded machine)."""
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -92,6 +96,7 @@ def joined_processes(device: str) -> Iterator[Processes]:
         backend = _take_device(device, int(os.environ["LOCAL_RANK"]), n_here)
         distributed.init_process_group(backend, timeout=PATIENCE)
         yield processes
+        time.sleep(LEAVE_S)
         distributed.destroy_process_group()
     except InputError as error:
         if processes.is_first:
