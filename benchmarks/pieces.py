@@ -22,6 +22,8 @@ from biounet.learning.borders import separate_touching
 from biounet.learning.sampling import TrainingImage, draw_batch
 from biounet.learning.weight_map import border_weights
 from biounet.metrics import evaluate_isbi2012, match_objects
+from biounet.metrics.mismatches import classify
+from biounet.metrics.warping import warp
 from biounet.simulate import simulate_cells
 
 WEIGHTS = PAPER.weights
@@ -60,6 +62,7 @@ def main() -> None:
     small, large = cells(1024, 200), cells(4096, 10_000)
     _, truth = simulate_cells("membranes", (512, 512), rng)
     noisy = np.clip((truth > 0) * 0.8 + rng.normal(0, 0.1, truth.shape), 0, 1).astype(np.float32)
+    membranes = truth > 0
     image = TrainingImage("one", torch.rand(1, 512, 512), torch.ones(2, 512, 512))
     footprint = UNetSettings().footprint
     shapes = footprint.input_for((388, 388)), (388, 388)
@@ -71,8 +74,11 @@ def main() -> None:
         "one augmented sample, 572 x 572": lambda: draw_batch(
             [image], [0], *shapes, PAPER.augmentation, False, 0
         ),
+        "warping error, 512 x 512, one threshold": lambda: classify(
+            warp(membranes, noisy, 0.5), noisy > 0.5, membranes
+        ),
         "the five ISBI 2012 metrics, one slice, all thresholds": lambda: evaluate_isbi2012(
-            noisy[None], truth[None] > 0, workers=1
+            noisy[None], membranes[None], workers=1
         ),
         "matching at 10 thresholds, 1024 x 1024, 200 cells": lambda: match_objects(small, small),
     }
