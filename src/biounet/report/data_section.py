@@ -247,7 +247,7 @@ def _sample(sample: Sample, number: int, highest: float) -> Pictures:
         panels = panels[:2]
     return Pictures(
         tuple(Picture(uri, f"{name}: {alt}.", caption) for uri, caption, alt in panels),
-        width_px=210,
+        width_px=160,
         title=f"{name}, from {name_of(sample.source)}",
     )
 
