@@ -283,7 +283,8 @@ def test_the_rest_is_background_in_one_plane_only(stack: Path) -> None:
     set_rest(annotation, True, 2, plane=0)
     labels = on_disk(stack, "s")
     assert [NOT_ANNOTATED in plane for plane in labels] == [False, True, True]
-    assert opened_stack(stack).rest == [True, False, False]
+    apply_patches(annotation, [Patch(0, 0, np.full(STACK[1:], 9, np.uint16))], 1, plane=2)
+    assert opened_stack(stack).rest == [True, False, False]  # painted whole is not switched
     set_rest(annotation, True, 2, plane=1)
     set_rest(annotation, False, 3, plane=0)
     assert opened_stack(stack).rest == [False, True, False]
