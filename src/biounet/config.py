@@ -92,6 +92,8 @@ class TrainingSettings(Frozen):
     balanced_sampling: bool = False
     """Patches are centred on a pixel of every class equally often; else anywhere annotated."""
     validation_fraction: Fraction = 0.15
+    validation_most: Positive = 16
+    """Images held out at most: more would take more time to score than they tell."""
     validations: Annotated[int, Field(ge=0)] = 8
     """How often the validation images are scored during the run."""
     checkpoint_s: NonNegative = 20.0

@@ -48,7 +48,9 @@ def test_samples_are_those_that_the_network_was_trained_on(pairs, run: RunFolder
     settings = read_settings(run.settings)
     images, labels = zip(*pairs, strict=True)
     dataset = dataset_from_arrays(list(images), list(labels), None)
-    split = split_items([read_item(i) for i in dataset.items], 0.15, settings.network.footprint, 0)
+    split = split_items(
+        [read_item(i) for i in dataset.items], 0.15, 9, settings.network.footprint, 0
+    )
     data = prepare(split, dataset, settings)
     footprint = settings.network.footprint
     input_shape = footprint.input_for((settings.training.patch_px,) * 2)
@@ -168,7 +170,9 @@ def test_pictures_of_large_images_stay_small() -> None:
     labels[700:800, 900:1000] = 1
     dataset = dataset_from_arrays([image] * 3, [labels] * 3, "instances")
     settings = biounet.config.Settings()
-    split = split_items([read_item(i) for i in dataset.items], 0.3, settings.network.footprint, 0)
+    split = split_items(
+        [read_item(i) for i in dataset.items], 0.3, 9, settings.network.footprint, 0
+    )
     gallery = training_gallery(split, prepare(split, dataset, settings), dataset, settings)
     assert all(v.image.shape == (SIDE_PX, SIDE_PX) and (v.labels == 1).any() for v in gallery.views)
     assert gallery.corner.image.shape == (SIDE_PX, SIDE_PX)

@@ -7,6 +7,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from biounet.errors import InputError
 from biounet.images.dataset import Annotated, DataSet
 from biounet.network_settings import FCNSettings
 
-NARROW_CORE_MINUTES = 16
-"""Below this budget a network of half the usual width gets further."""
+PATCH_PX = 388
+"""Side of the output patch of the paper's tile; twice it where the first stride is 4."""
 
 
 @dataclass(frozen=True)
@@ -110,13 +111,10 @@ def derive_settings(
         raise InputError(f"network {kind!r}", f"one of {', '.join(RECIPES)}", "choose one")
     choices = _from_data(facts)
     if preset == "fast":
-        budget = said.get("training", {})
-        minutes = budget.get("minutes", PRESETS[preset].training.default_minutes)
-        core_minutes = None if "steps" in budget else minutes * machine.n_cores
         choices += (
             _dense(facts)
             if kind == "sliding-window"
-            else _for_speed(facts, machine, core_minutes, said.get("network", {}).get("depth"))
+            else _for_speed(facts, machine, kind, said.get("network", {}))
         )
     tree: dict[str, Any] = PRESETS[preset].model_dump()
     tree = merged(tree, RECIPES[kind])
@@ -169,47 +167,59 @@ def _from_data(facts: Facts) -> list[Choice]:
     return choices
 
 
-def _for_speed(
-    facts: Facts, machine: Machine, core_minutes: float | None, said_depth: int | None
-) -> list[Choice]:
-    """Network and patch for a budget in minutes times cores; None: it is one in steps."""
+def _for_speed(facts: Facts, machine: Machine, kind: str, said: dict[str, Any]) -> list[Choice]:
+    """Network and patch for the fewest minutes; `said`: the user's own settings of the network."""
     dimensions = len(facts.shapes[0])
     side = int(np.median([min(shape[-2:]) for shape in facts.shapes]))
-    choices = []
-    depth, why = 4, "objects need the context of 92 px a side"
-    if dimensions == 3:
-        depth, why = 2, "volumes: the margin costs the third power"
-    elif side <= 128:
-        depth, why = 3, f"images of {side} px are no larger than the margin of depth 4"
-    elif facts.object_px is not None and facts.object_px < 40:
-        depth, why = 3, f"objects of {facts.object_px:.0f} px fit into a margin of 44 px"
-    choices.append(Choice("network.depth", depth, why))
-    depth = depth if said_depth is None else said_depth
+    stride, depth, why = _scale(facts, side)
+    if kind == "fcn" and dimensions == 2:  # the same context, without strides
+        stride, depth = 1, depth + stride // 2
+    choices = [Choice("network.depth", depth, why)]
+    if stride > 1:
+        choices.append(Choice("network.first_stride", (stride,) * dimensions, why))
+    depth = said.get("depth", depth)
+    stride = max(said.get("first_stride") or (stride,))
     if dimensions == 3:
         factors, spacing = _anisotropic_pooling(facts.pixel_size_um, depth)
         choices.append(Choice("network.pooling", factors, spacing))
         choices.append(Choice("network.width", 16, "volumes: eight times less work than 32"))
     elif machine.device == "cuda":
         choices.append(Choice("network.width", 64, "a GPU has time for the paper's width"))
-    elif core_minutes is not None and core_minutes < NARROW_CORE_MINUTES:
-        why = f"in {core_minutes:.0f} core minutes more steps matter more than more features"
-        choices.append(Choice("network.width", 16, why))
-    patch = min(side, 388) if dimensions == 2 else min(side, 60)
+    patch = min(side, PATCH_PX * (2 if stride > 2 else 1)) if dimensions == 2 else min(side, 60)
     why = f"images are {side} px, larger patches mean fewer steps"
     width = next((c.value for c in choices if c.name == "network.width"), FAST.network.width)
-    while patch > 32 and patch_bytes(patch, depth, width, dimensions) > machine.memory_bytes / 2:
+    needed = partial(patch_bytes, depth=depth, width=width, stride=stride, dimensions=dimensions)
+    while patch > 32 and needed(patch) > machine.memory_bytes / 2:
         patch, why = patch * 3 // 4, "larger patches would take more than half of the free memory"
     choices.append(Choice("training.patch_px", patch, why))
     return choices
 
 
-def patch_bytes(patch_px: int, depth: int, width: int, dimensions: int) -> int:
-    """About the memory of one training step: 50 bytes a pixel of the input and channel.
+def _scale(facts: Facts, side: int) -> tuple[int, int, str]:
+    """First stride and depth of a U-Net, and why: objects are to be some 10 to 20 strides wide.
+
+    Measured on four sets: a network that sees objects at this scale gets further in the same
+    time than one that spends most of its work on single pixels (`docs/results.md`).
+    """
+    if len(facts.shapes[0]) == 3:
+        return 1, 2, "volumes: the margin costs the third power"
+    if facts.object_px is None:
+        return (1, 3, f"images of {side} px") if side <= 128 else (2, 3, "context of 88 px a side")
+    size = f"objects of {facts.object_px:.0f} px"
+    if facts.object_px < 16 or side <= 128:
+        return 1, 3, f"{size} in images of {side} px: every pixel counts"
+    if facts.object_px < 40:
+        return 2, 2, f"{size} fit into a margin of 40 px"
+    return 4, 3, f"{size} need a context of 176 px a side"
+
+
+def patch_bytes(patch_px: int, depth: int, width: int, stride: int, dimensions: int) -> int:
+    """About the memory of one training step: 50 bytes a pixel of the first maps and channel.
 
     Measured for 2-D networks: 35 to 39 in bfloat16, 49 in float32.
     """
     margin_px = 6 * 2**depth - 4
-    return 50 * width * int((patch_px + 2 * margin_px) ** dimensions)
+    return 50 * width * int((patch_px / stride + 2 * margin_px) ** dimensions)
 
 
 def _head(choices: Sequence[Choice]) -> list[Choice]:

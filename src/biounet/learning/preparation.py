@@ -52,9 +52,9 @@ class TrainingData:
 
 
 def split_items(
-    items: Sequence[Annotated], fraction: float, footprint: Footprint, seed: int
+    items: Sequence[Annotated], fraction: float, most: int, footprint: Footprint, seed: int
 ) -> Split:
-    """Hold out images for validation.
+    """Hold out images for validation, `most` at most.
 
     Images of a numbered series (slices of a stack, frames of a film) resemble their neighbours,
     so the last ones are held out together; others are drawn at random. Of a single image a region
@@ -64,7 +64,7 @@ def split_items(
         return Split(tuple(items), (), "no validation, as asked")
     if len(items) == 1:
         return _split_image(items[0], footprint)
-    n_held_out = min(max(round(len(items) * fraction), 1), len(items) - 1)
+    n_held_out = min(max(round(len(items) * fraction), 1), most, len(items) - 1)
     series = is_numbered_series([item.name for item in items])
     order = np.random.default_rng(seed).permutation(len(items))
     held_out = set(range(len(items) - n_held_out, len(items)) if series else order[:n_held_out])

@@ -67,7 +67,11 @@ def set_up(
     share_of(processes, training.patches_per_step)
     if request.validation is None:
         split = split_items(
-            items, training.validation_fraction, settings.network.footprint, training.seed
+            items,
+            training.validation_fraction,
+            training.validation_most,
+            settings.network.footprint,
+            training.seed,
         )
     else:
         held_out = tuple(read_item(item) for item in request.validation.items)

@@ -118,9 +118,9 @@ def tune_objects(
     """
     if labels_are == "classes":
         return objects
-    thresholds = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    thresholds = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
     stages: list[list[dict[str, object]]] = [
-        [{"threshold": t, "grow_px": g} for t in thresholds for g in (0, 1, 2)],
+        [{"threshold": t, "grow_px": g} for t in thresholds for g in (0, 1, 2, 3, 5)],
         [{"minimum_size_px": objects.minimum_size_px * factor} for factor in (2, 4)],
         [{"method": "watershed", "seed_threshold": t} for t in (0.7, 0.8, 0.9, 0.95)],
     ]
