@@ -1,6 +1,8 @@
 """Images in blocks: the same files as in memory, from any blocks, on any number of workers."""
 
 import json
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 
@@ -234,6 +236,15 @@ def test_a_huge_sparse_image_is_read_only_where_it_is_computed(tmp_path, small_m
         )
     manifest = json.loads((tmp_path / "out" / ".a.ome.zarr-work" / "job.json").read_text())
     assert manifest["grid"]["shape"] == [100_000, 100_000]
+
+
+def test_reading_a_model_loads_no_compiler(model_path):
+    """Its import takes a second, and the first block waits for it."""
+    code = (
+        "import sys; from pathlib import Path; from biounet.model import read_model\n"
+        f"read_model(Path({str(model_path)!r})); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_unfinished_work_that_keeps_less_is_refused(tmp_path, model_path, blobs):
