@@ -149,11 +149,13 @@ def facts_of(
 ) -> tuple[str, ...]:
     """What is to be known about this run's rows, in sentences."""
     first = results[0]
-    budget = (
-        "the same number of steps"
-        if terms.training_s is None
-        else f"the same {terms.training_s / 60:g} minutes"
-    )
+    budget, counted = "the same number of steps", ""
+    if terms.training_s is not None:
+        budget = f"the same {terms.training_s / 60:g} minutes"
+        counted = (
+            " All from reading the images to the best weights and the settings of labels is in it, "
+            "validation too; predicting and scoring the others is not."
+        )
     networks = "; ".join(
         f"{r.title}: {r.n_parameters:,} weights, {r.steps:,} step{'s' * (r.steps != 1)}"
         for r in results
@@ -162,9 +164,8 @@ def facts_of(
     machine = f"{first.threads} threads of a CPU" if first.device == "cpu" else first.device
     return (
         f"Every network of this run got {budget} (preset {terms.preset}) to learn from "
-        f"{division.trained_on}: all from reading them to the best weights and the settings of "
-        "labels is in it, validation too; predicting and scoring the others is not. Held out to "
-        f"choose weights and settings: {first.held_out}.",
+        f"{division.trained_on}.{counted} Held out to choose weights and settings: "
+        f"{first.held_out}.",
         f"{networks}.",
         *_calibrated(results),
         *(f"{r.title}: {r.remark}." for r in results if r.remark),

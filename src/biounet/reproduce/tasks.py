@@ -244,7 +244,7 @@ TASKS: dict[TaskName, Task] = {
                 Measure("ap50", "AP50"),
                 Measure("f1_50", "F1 at IoU 0.5"),
                 Measure("ap75", "AP75"),
-                Measure("mean_ap", "AP, mean over IoU 0.5 to 0.95 and images"),
+                Measure("mean_ap", "Mean AP (0.5 to 0.95)"),
             ),
         ),
         Task(
