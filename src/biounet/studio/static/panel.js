@@ -83,7 +83,7 @@ export class LossCurve {
     const log = (v) => Math.log(Math.max(v, 1e-6));
     const values = shown.map(([, loss]) => log(loss));
     const sorted = values.toSorted((a, b) => a - b); // a patch may have next to no loss: left out
-    const low = Math.min(sorted[Math.floor(0.03 * sorted.length)], ...smooth.map(log));
+    const low = Math.min(sorted[Math.floor(0.12 * sorted.length)], ...smooth.map(log));
     const high = Math.max(sorted.at(-1 - Math.floor(0.03 * sorted.length)), ...smooth.map(log));
     const first = shown[0][0], last = shown.at(-1)[0];
     const x = (step) => (SVG_LEFT + (SVG_WIDTH * (step - first)) / Math.max(last - first, 1)).toFixed(1);
