@@ -63,20 +63,20 @@ def test_a_few_annotated_slices_to_labels(
     assert network["pooling"] == [[1, 2, 2], [1, 2, 2]]
     outputs: dict[str, tuple[str, ...]] = {"whole": (), "tiles": ("--tile", "52")}
     for out, options in outputs.items():
-        words = ("predict", run, volumes / "new", "--out", tmp_path / out, *precise, *options)
-        assert command(monkeypatch, *words, "--save", "labels,probabilities") == 0
+        words = [run, volumes / "new", "--out", tmp_path / out, "--save", "labels,probabilities"]
+        assert command(monkeypatch, "predict", *words, *precise, *options) == 0
     tile = json.loads((tmp_path / "tiles" / "prediction.json").read_text())["tile"]
     assert tile[1:] == [52, 52]
     whole = read_image(tmp_path / "whole" / "v2_probabilities.tif")
     tiles = read_image(tmp_path / "tiles" / "v2_probabilities.tif")
     assert whole.data.shape == (12, 2, 64, 60)
     assert np.ptp(np.asarray(whole.data)[:, 1]) > 0.01
-    np.testing.assert_allclose(tiles.data, whole.data, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(tiles.data), np.asarray(whole.data), atol=1e-5)
     labels = read_image(tmp_path / "whole" / "v2_labels.tif")
     assert (labels.axes, labels.data.shape) == ("ZYX", (12, 64, 60))
     assert labels.pixel_size_um == pytest.approx(VOXEL_UM)
     np.testing.assert_array_equal(
-        read_image(tmp_path / "tiles" / "v2_labels.tif").data, labels.data
+        np.asarray(read_image(tmp_path / "tiles" / "v2_labels.tif").data), labels.data
     )
 
 
