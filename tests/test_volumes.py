@@ -61,10 +61,11 @@ def test_a_few_annotated_slices_to_labels(
     network = yaml.safe_load((run / "settings.yaml").read_text())["network"]
     assert (network["dimensions"], network["depth"]) == (3, 2)
     assert network["pooling"] == [[1, 2, 2], [1, 2, 2]]
+    save = ("--save", "labels,probabilities")
     outputs: dict[str, tuple[str, ...]] = {"whole": (), "tiles": ("--tile", "52")}
     for out, options in outputs.items():
-        words = [run, volumes / "new", "--out", tmp_path / out, "--save", "labels,probabilities"]
-        assert command(monkeypatch, "predict", *words, *precise, *options) == 0
+        words: list[str | Path] = [run, volumes / "new", "--out", tmp_path / out]
+        assert command(monkeypatch, "predict", *words, *precise, *options, *save) == 0
     tile = json.loads((tmp_path / "tiles" / "prediction.json").read_text())["tile"]
     assert tile[1:] == [52, 52]
     whole = read_image(tmp_path / "whole" / "v2_probabilities.tif")
