@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow lint types imports check docs bench clean
+.PHONY: demo test test-slow lint types imports check docs bench bench-quick clean
 
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -46,10 +46,19 @@ check: test lint types imports
 docs: .venv/development
 	$(BIN)/mkdocs build --strict
 
-bench: .venv/development
-	$(BIN)/python benchmarks/pieces.py
-	$(BIN)/python benchmarks/block_overhead.py --blocks 100
-	$(BIN)/python benchmarks/sliding_window.py --side 256
+# Other tools, for comparison, in an environment of their own. None of their dependencies is taken
+# along that would bring another PyTorch.
+.venv-peers/made: benchmarks/peers-constraints.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		-r benchmarks/peers-constraints.txt
+	touch $@
+
+bench: .venv/development .venv-peers/made
+	$(BIN)/python benchmarks/speed
+
+bench-quick: .venv/development .venv-peers/made
+	$(BIN)/python benchmarks/speed --quick
 
 clean:
-	rm -rf .venv build dist site demo
+	rm -rf .venv .venv-peers build dist site demo

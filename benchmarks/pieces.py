@@ -1,12 +1,13 @@
 """Processor seconds of the small pieces, on one core: weight map, borders, a sample, the metrics.
 
-    python benchmarks/pieces.py [--repeats 5]
+    python benchmarks/pieces.py [--repeats 5] [--json]
 
 Processor time hardly depends on what else the machine does. Prints a Markdown table: the median,
-and the smallest and largest of the repeats.
+and the smallest and largest of the repeats; with --json, the same for `benchmarks/speed`.
 """
 
 import argparse
+import json
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before numpy and torch are imported
@@ -27,6 +28,12 @@ from biounet.metrics.warping import warp
 from biounet.simulate import simulate_cells
 
 WEIGHTS = PAPER.weights
+
+WANTED_S = {
+    "border weights, 1024 x 1024, 200 cells": 0.5,
+    "border weights, 4096 x 4096, 10,000 cells": 15,
+    "the five ISBI 2012 metrics, one slice, all thresholds": 6,
+}
 
 
 def cells(side_px: int, n_cells: int) -> np.ndarray:
@@ -52,11 +59,20 @@ def seconds(piece: Callable[[], object], repeats: int) -> tuple[float, float, fl
     return float(np.median(taken)), min(taken), max(taken)
 
 
+def as_record(name: str, piece: Callable[[], object], repeats: int) -> dict[str, object]:
+    """The times of a piece, and what was wanted of it."""
+    middle, least, most = (round(s, 4) for s in seconds(piece, repeats))
+    times = {"median_s": middle, "least_s": least, "most_s": most, "n": repeats, "others": 0}
+    return {**times, "wanted_s": WANTED_S.get(name)}
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=5)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    repeats = arguments.repeats
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
     small, large = cells(1024, 200), cells(4096, 10_000)
@@ -82,6 +98,9 @@ def main() -> None:
         ),
         "matching at 10 thresholds, 1024 x 1024, 200 cells": lambda: match_objects(small, small),
     }
+    if arguments.json:
+        print(json.dumps({name: as_record(name, piece, repeats) for name, piece in pieces.items()}))
+        return
     print("| piece | median s | smallest | largest |\n|---|---|---|---|")
     for name, piece in pieces.items():
         middle, least, most = seconds(piece, repeats)

@@ -28,6 +28,7 @@ from biounet.prediction.engines.agreement import (
 )
 from biounet.prediction.engines.choice import choose_engine, usable_threads
 from biounet.prediction.engines.onnx_graph import onnx_graph
+from biounet.prediction.engines.rounding import measure_rounding, rounding_record
 from biounet.prediction.engines.runtimes import NotExpressibleError, onnx_engine, openvino_engine
 from biounet.prediction.engines.timing import measure, recall, remember
 
@@ -324,12 +325,47 @@ def test_a_hopeless_engine_is_timed_on_one_tile(monkeypatch):
 
 
 @pytest.mark.parametrize(("changed", "precision"), [(0.0009, "bfloat16"), (0.0011, "float32")])
-def test_auto_precision_falls_back_where_labels_change(changed, precision, monkeypatch):
-    monkeypatch.setattr(engine_choice, "choose_precision", lambda *_: "bfloat16")
-    monkeypatch.setattr(engine_choice, "agreement", lambda *_: Agreement(0.1, changed))
-    judge = engine_choice._settle(a_model(), CPU, "auto")
-    assert judge.precision == precision
-    assert engine_choice._settle(a_model(), CPU, "bfloat16").precision == "bfloat16"
+def test_auto_precision_goes_by_what_changed_on_the_models_own_images(
+    changed, precision, monkeypatch, timings
+):
+    monkeypatch.setattr(engine_choice, "choose_precision", lambda wanted, _: WANTED[wanted])
+    record = rounding_record("bfloat16", Agreement(0.1, changed))
+    model = replace(a_model(), provenance=record)
+    tile = model.settings.network.footprint.smallest_tile
+    chosen = choose_engine(model, CPU, "torch", "auto", tile, timings)
+    assert chosen.precision == precision
+    assert choose_engine(model, CPU, "torch", "bfloat16", tile, timings).precision == "bfloat16"
+
+
+WANTED = {"auto": "bfloat16", "bfloat16": "bfloat16", "float32": "float32"}
+
+
+def test_auto_precision_measures_the_images_to_come_where_the_model_does_not_tell(
+    monkeypatch, timings, rng
+):
+    """A clear image and one at the edge between two classes, through the same network."""
+    monkeypatch.setattr(engine_choice, "choose_precision", lambda wanted, _: WANTED[wanted])
+    settings = UNetSettings(width=4, depth=1)
+    model = a_model(settings)
+    last = [name for name in model.weights if name.endswith("bias")][-1]
+    tile = settings.footprint.input_for((64, 64))
+    sample = rng.normal(size=(1, 1, *tile)).astype(np.float32)
+
+    def chosen(sample):
+        return choose_engine(model, CPU, "torch", "auto", tile, timings, sample).precision
+
+    assert chosen(None) == "float32"
+    model.weights[last] = torch.tensor([9.0, -9.0])
+    assert measure_rounding(model, CPU, "bfloat16", [sample]).changed == 0
+    assert chosen(sample) == "bfloat16"
+    scores = network_of(replace(model, weights={**model.weights, last: torch.zeros(2)}))
+    with torch.no_grad():
+        logits = scores(torch.from_numpy(sample))
+    model.weights[last] = torch.tensor([0.0, float((logits[:, 0] - logits[:, 1]).median())])
+    model.weights[last.replace("bias", "weight")] *= 1e-4
+    model.weights[last] *= 1e-4
+    assert measure_rounding(model, CPU, "bfloat16", [sample]).changed > 1e-3
+    assert chosen(sample) == "float32"
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from biounet.network_settings import FCNSettings, SlidingWindowSettings, UNetSettings
-from biounet.prediction.tile_choice import affordable_tile, tile_bytes
+from biounet.prediction import tile_choice
+from biounet.prediction.tile_choice import affordable_tile, measured_tile, tile_bytes
 
 PEAK = """
 import re, sys
@@ -39,6 +42,69 @@ def test_every_network_gets_a_legal_tile() -> None:
     for network in (UNetSettings(dimensions=3, depth=2), FCNSettings(), SlidingWindowSettings()):
         for free in (10**12, 3 * 10**8):
             assert network.footprint.is_legal(affordable_tile(network, free))
+
+
+class Clock:
+    """An engine that takes a given time for each side of a tile, and its clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: dict[int, float]) -> None:
+        self.now, self.seconds, self.sides = 0.0, seconds, []
+        monkeypatch.setattr(tile_choice.time, "perf_counter", lambda: self.now)
+
+    def __call__(self, tiles: np.ndarray) -> np.ndarray:
+        side = tiles.shape[-1]
+        self.sides.append(side)
+        self.now += self.seconds[side]
+        return tiles
+
+
+# a tile's seconds: 956 px are the best for a pixel, 1212 px have left the caches
+COSTS = {700: 0.3, 956: 0.5, 572: 0.25, 1212: 1.6}
+
+
+def test_the_tile_is_measured_once_for_a_large_image(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tile_choice, "TRIALS_S", 10.0)
+    network, file = UNetSettings(), tmp_path / "cache" / "t.json"
+    clock = Clock(monkeypatch, COSTS)
+    found = measured_tile(clock, network, (8192, 8192), 1, file, "key")
+    assert found == (956, 956)
+    assert clock.sides == [700, 700, 956, 956, 572, 572, 1212, 1212]
+    again = Clock(monkeypatch, COSTS)
+    assert measured_tile(again, network, (8192, 8192), 1, file, "key") == (956, 956)
+    assert again.sides == []
+    measured_tile(again, network, (8192, 8192), 1, file, "another machine")
+    assert again.sides == clock.sides
+
+
+def test_images_of_little_work_are_not_measured_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    clock = Clock(monkeypatch, COSTS)
+    file = tmp_path / "t.json"
+    assert measured_tile(clock, UNetSettings(), (512, 512), 100, file, "key") == (700, 700)
+    assert clock.sides == [700, 700]
+    assert not file.exists()
+    measured_tile(clock, UNetSettings(), (512, 512), 250, file, "key")
+    assert file.exists()  # many small ones are as much work
+
+
+def test_trials_end_when_their_time_is_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    clock = Clock(monkeypatch, {700: 0.3, 956: 0.8, 572: 0.25, 1212: 1.6})
+    found = measured_tile(clock, UNetSettings(), (8192, 8192), 1, tmp_path / "t.json", "key")
+    assert clock.sides == [700, 700, 956, 956]
+    assert found == (700, 700)
+
+
+def test_a_remembered_tile_must_fit_the_memory_of_now(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tile_choice, "TRIALS_S", 10.0)
+    clock, file = Clock(monkeypatch, COSTS), tmp_path / "t.json"
+    measured_tile(clock, UNetSettings(), (8192, 8192), 1, file, "key")
+    monkeypatch.setattr(tile_choice, "fits", lambda _, shape: shape[0] < 900)
+    assert measured_tile(clock, UNetSettings(), (8192, 8192), 1, file, "key") == (700, 700)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")

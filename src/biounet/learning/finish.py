@@ -15,8 +15,15 @@ from biounet.learning.gallery_views import validation_gallery
 from biounet.learning.run import Run, engine_of, log, model_of
 from biounet.learning.step import Learner, trained_weights
 from biounet.learning.validation import Score, predict_items, score, tune_objects
-from biounet.model import ModelFile, read_model, write_model
+from biounet.model import Intensity, ModelFile, read_model, write_model
+from biounet.prediction.engines import choose_precision
+from biounet.prediction.engines.rounding import measure_rounding, rounding_record
+from biounet.prediction.overlap_tile import sample_tile
+from biounet.prediction.predictor import plane_intensity
 from biounet.prediction.tile_choice import OUTPUT_PX
+
+ROUNDING_IMAGES = 3
+"""Images of which a piece shows what a lower precision changes."""
 
 REPORT_S = 4.0
 """Seconds of the budget kept for the files at its end and for the report."""
@@ -47,6 +54,8 @@ def finish(run: Run, learner: Learner, position: Position, interrupted: bool) ->
             best = read_model(run.folder.best)
     if run.data.validation and not interrupted:
         best = _tuned(run, best)
+    if not interrupted and not out_of_time(run):
+        best = _with_rounding(run, best)
     write_model(replace(last, settings=best.settings), run.folder.last)
     write_model(best, run.folder.best)
     write_checkpoint(learner, replace(position, finished=not interrupted), run.folder.checkpoint)
@@ -70,11 +79,13 @@ def _tuned(run: Run, best: ModelFile) -> ModelFile:
     probabilities = _predict(run, best)
     items, labels_are = run.data.validation, run.dataset.labels_are
 
-    def out_of_time() -> bool:
-        return run.total_s is not None and time.monotonic() - run.started > run.total_s - REPORT_S
-
     objects = tune_objects(
-        probabilities, items, labels_are, run.settings.objects, run.fixed_objects, out_of_time
+        probabilities,
+        items,
+        labels_are,
+        run.settings.objects,
+        run.fixed_objects,
+        lambda: out_of_time(run),
     )
     reached = score(probabilities, items, labels_are, objects)
     gallery = validation_gallery(items, probabilities, labels_are, objects)
@@ -86,6 +97,30 @@ def _tuned(run: Run, best: ModelFile) -> ModelFile:
         ),
         provenance={**best.provenance, "score": {reached.name: reached.value, **reached.details}},
     )
+
+
+def out_of_time(run: Run) -> bool:
+    """Whether only the time for the files and the report is left."""
+    return run.total_s is not None and time.monotonic() - run.started > run.total_s - REPORT_S
+
+
+def _with_rounding(run: Run, best: ModelFile) -> ModelFile:
+    """The model, with what this device's low precision changes on images of the data set."""
+    precision = choose_precision("auto", run.device)
+    if precision == "float32":
+        return best
+    footprint = best.settings.network.footprint
+    if run.data.validation:
+        tiles = [
+            sample_tile(item.image, footprint, plane_intensity(best, item.image))
+            for item in run.data.validation[:ROUNDING_IMAGES]
+        ]
+    else:
+        plain = Intensity(*((x,) * best.settings.network.channels for x in (0.0, 1.0)))
+        images = [image.image.numpy() for image in run.data.training[:ROUNDING_IMAGES]]
+        tiles = [sample_tile(image, footprint, plain) for image in images]
+    found = measure_rounding(best, run.device, precision, tiles)
+    return replace(best, provenance={**best.provenance, **rounding_record(precision, found)})
 
 
 def _predict(run: Run, model: ModelFile) -> list[NDArray[np.float32]]:

@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from biounet.geometry import Tile, TilePlan
+from biounet.geometry import Footprint, Tile, TilePlan
 from biounet.images.regions import Pixels, read_region
 from biounet.model import Intensity
 from biounet.prediction.engines import Engine
+
+SAMPLE_PX = {2: 260, 3: 28}
+"""Side of the output of a piece of an image that shows what all of it is like."""
 
 
 def predict_tile(
@@ -63,6 +66,15 @@ def predict_image(
 def written_slices(tile: Tile) -> tuple[slice, ...]:
     """The pixels of the image that a tile writes."""
     return tuple(slice(a, b) for a, b in zip(tile.write_start, tile.write_stop, strict=True))
+
+
+def sample_tile(source: Pixels, footprint: Footprint, intensity: Intensity) -> NDArray[np.float32]:
+    """A piece from the middle of an image (C, …) as an input tile (1, C, …), normalised."""
+    n_axes = len(footprint.step)
+    shape = footprint.input_for((SAMPLE_PX[n_axes],) * n_axes)
+    start = tuple((size - n) // 2 for size, n in zip(source.shape[1:], shape, strict=True))
+    stop = tuple(a + n for a, n in zip(start, shape, strict=True))
+    return normalise(read_region(source, start, stop), intensity)[None]
 
 
 def normalise(grey: NDArray[np.generic], intensity: Intensity) -> NDArray[np.float32]:

@@ -14,11 +14,16 @@ from biounet.model import Intensity, ModelFile
 from biounet.prediction.averaging import average_rotations, d4_engine
 from biounet.prediction.engines import Engine, choose_device
 from biounet.prediction.engines.agreement import small_probe
-from biounet.prediction.engines.choice import choose_engine
-from biounet.prediction.engines.timing import timings_file
+from biounet.prediction.engines.choice import choose_engine, usable_threads
+from biounet.prediction.engines.timing import timing_key, timings_file
 from biounet.prediction.intensity import intensity_of
-from biounet.prediction.overlap_tile import predict_tile, written_slices
-from biounet.prediction.tile_choice import affordable_tile
+from biounet.prediction.overlap_tile import (
+    normalise,
+    predict_tile,
+    sample_tile,
+    written_slices,
+)
+from biounet.prediction.tile_choice import affordable_tile, measured_tile
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Predictor:
         n_rotations: predicted in that many turned frames; 1: as it is.
         engine_name: `torch`, `openvino` or `onnx`.
         precision: `float32`, `bfloat16` or `float16`.
+        note: what was measured to choose, for the user; empty if nothing.
     """
 
     model: ModelFile
@@ -40,6 +46,7 @@ class Predictor:
     n_rotations: int
     engine_name: str
     precision: str
+    note: str = ""
 
     @property
     def footprint(self) -> Footprint:
@@ -51,6 +58,19 @@ class Predictor:
         return plan_tiles(image_shape, self.footprint, self.input_shape)
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """What is going to be predicted.
+
+    Attributes:
+        plane: one image (C, …); the others are taken to be like it.
+        n_planes: how many there are.
+    """
+
+    plane: Pixels
+    n_planes: int
+
+
 def make_predictor(
     model: ModelFile,
     device: str,
@@ -58,8 +78,13 @@ def make_predictor(
     tile: int | None,
     average: str,
     engine: str = "torch",
+    ahead: Ahead | None = None,
 ) -> Predictor:
     """Choose engine, precision and tile.
+
+    Args:
+        ahead: what is going to be predicted, where it is known: what bfloat16 changes is measured
+            on it if the model does not tell, and the tile is chosen for it.
 
     Raises:
         InputError: a tile that is too small; an average, an engine or a precision that does not
@@ -75,9 +100,26 @@ def make_predictor(
     on_cpu = device == "auto" and engine in ("openvino", "onnx")
     where = choose_device("cpu" if on_cpu else device)
     timed_on = small_probe(network).shape[2:]  # a fifth of a tile: the first block comes sooner
-    chosen = choose_engine(model, where, engine, precision, timed_on, timings_file())
+    sample = None if ahead is None or precision != "auto" else _sample(model, ahead)
+    file = timings_file()
+    chosen = choose_engine(model, where, engine, precision, timed_on, file, sample)
+    note = ""
+    if tile is None and ahead is not None:
+        kept = (chosen.name, chosen.precision, where.type)
+        key = timing_key(network, (), usable_threads(), "tiles", kept)
+        shape, n = ahead.plane.shape[1:], ahead.n_planes
+        input_shape = measured_tile(chosen.engine, network, shape, n, file, key)
+        if input_shape != affordable_tile(network):
+            note = f"tiles of {'x'.join(map(str, input_shape))} px: the fastest here, measured once"
     compute = d4_engine(chosen.engine) if average == "d4" else chosen.engine
-    return Predictor(model, compute, input_shape, turns, chosen.name, chosen.precision)
+    return Predictor(model, compute, input_shape, turns, chosen.name, chosen.precision, note)
+
+
+def _sample(model: ModelFile, ahead: Ahead) -> NDArray[np.float32]:
+    """A tile of what is to come, normalised by itself: statistics of the whole would take long."""
+    raw = Intensity((0.0,) * ahead.plane.shape[0], (1.0,) * ahead.plane.shape[0])
+    grey = sample_tile(ahead.plane, model.settings.network.footprint, raw)[0]
+    return normalise(grey, plane_intensity(model, grey))[None]
 
 
 def n_rotations(average: str) -> int:

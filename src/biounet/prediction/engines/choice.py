@@ -33,6 +33,7 @@ from biounet.prediction.engines.agreement import (
     probe_tile,
     small_probe,
 )
+from biounet.prediction.engines.rounding import measure_rounding, recorded_rounding
 from biounet.prediction.engines.runtimes import NotExpressibleError, onnx_engine, openvino_engine
 from biounet.prediction.engines.timing import measure, recall, remember, timing_key
 
@@ -84,10 +85,9 @@ def choose_engine(
     precision: str,
     tile: Shape,
     timings: Path,
+    sample: NDArray[np.float32] | None = None,
 ) -> Choice:
     """The engine and the precision for a model, from what was asked.
-
-    The model, the machine and the tile decide, never an image: so every image gets the same.
 
     Args:
         model: the model.
@@ -95,15 +95,19 @@ def choose_engine(
         engine: `auto` (the fastest of those installed), `torch`, `openvino` or `onnx`. One that
             is missing, fails, or gives other numbers is replaced by PyTorch, with a warning.
         precision: `auto` (bfloat16 where the device computes it natively and it changes no more
-            than 0.1 % of the labels; else float32), `float32`, `bfloat16` or `float16`.
+            than 0.1 % of the labels of real images; else float32), `float32`, `bfloat16` or
+            `float16`. The images are those that the model was validated on; those to come, if its
+            file does not tell.
         tile: the input tile that engines are timed on.
         timings: the file in which timings are remembered.
+        sample: a tile (1, C, …) of the images to come, normalised; without it, a model that does
+            not tell what it loses computes in float32.
 
     Raises:
         InputError: an engine or precision that does not exist, or not on this device.
     """
     _refuse(device, engine, precision)
-    judge = _settle(model, device, "float32" if engine == "onnx" else precision)
+    judge = _settle(model, device, "float32" if engine == "onnx" else precision, sample)
     if engine == "auto":
         return _fastest(judge, tile, timings)
     try:
@@ -117,15 +121,21 @@ class EngineError(RuntimeError):
     """An engine that cannot be used for a model; says which and why."""
 
 
-def _settle(model: ModelFile, device: torch.device, precision: str) -> Judge:
+def _settle(
+    model: ModelFile, device: torch.device, precision: str, sample: NDArray[np.float32] | None
+) -> Judge:
     """Decide the precision by what PyTorch itself loses at it."""
     probe = small_probe(model.settings.network)
     reference = torch_engine(network_of(model), device, "float32")(probe)
     chosen, lost = choose_precision(precision, device), NO_LOSS
+    if precision == "auto" and chosen != "float32":
+        known = recorded_rounding(model, chosen)
+        if known is None and sample is not None:
+            known = measure_rounding(model, device, chosen, [sample])
+        if known is None or known.changed > LABELS_CHANGED:
+            chosen = "float32"
     if chosen != "float32":
         lost = agreement(torch_engine(network_of(model), device, chosen)(probe), reference)
-        if precision == "auto" and lost.changed > LABELS_CHANGED:
-            chosen, lost = "float32", NO_LOSS
     return Judge(model, device, chosen, usable_threads(), probe, reference, lost)
 
 

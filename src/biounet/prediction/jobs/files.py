@@ -43,7 +43,7 @@ from biounet.prediction.jobs.tasks import (
 )
 from biounet.prediction.jobs.workers import Crew, kept_threads, open_crew
 from biounet.prediction.planes import iterate_planes, planes_of, resolve_axes
-from biounet.prediction.predictor import Predictor, predict_plane
+from biounet.prediction.predictor import Ahead, Predictor, predict_plane
 from biounet.shipped import find_model_file
 
 Failures = dict[Path, str]
@@ -87,8 +87,10 @@ def predict_files(
         refuse_strangers(tasks)
     sequences = sequences_of(tasks)
     with kept_threads(), open_crew(options) as crew:
-        recipe = settle_recipe(model_path, out, options, crew.threads)
-        ready_predictor(model_path, recipe)  # a model that cannot be used is told before all else
+        ahead = None if read_recipe(out) else _ahead(tasks, model_path, options)
+        recipe = settle_recipe(model_path, out, options, crew.threads, ahead)
+        # A model that cannot be used is told before all else.
+        note = ready_predictor(model_path, recipe).note
         finished = {
             result
             for result, frames in sequences.items()
@@ -110,8 +112,25 @@ def predict_files(
         done=tuple(task.path for task in tasks if task.path not in failures),
         skipped=len(tasks) - len(to_do),
         failed=tuple(failures.items()),
-        notes=tuple(_notes([task for task in to_do if task.path not in failures])),
+        notes=(
+            *((note,) if note else ()),
+            *_notes([task for task in to_do if task.path not in failures]),
+        ),
     )
+
+
+def _ahead(
+    tasks: Sequence[FileTask], model_path: Path, options: PredictionSettings
+) -> Ahead | None:
+    """The first image that can be read stands for all; None where none of a few can."""
+    network = read_model(model_path).settings.network
+    for task in tasks[:3]:
+        with contextlib.suppress(InputError, OSError):  # told when its turn comes
+            image = read_channels(task.paths, options.axes)
+            planes = iterate_planes(image, network.dimensions, network.channels)
+            _, sizes = planes_of(image, network.dimensions, network.channels)
+            return Ahead(next(planes)[1], int(np.prod(sizes)) * len(tasks))
+    return None
 
 
 def _notes(tasks: Sequence[FileTask]) -> Iterator[str]:

@@ -29,7 +29,7 @@ from biounet.prediction.jobs.sharing import (
     in_one_thread,
     same_bits_in_a_batch,
 )
-from biounet.prediction.predictor import Predictor, make_predictor
+from biounet.prediction.predictor import Ahead, Predictor, make_predictor
 from biounet.prediction.tile_choice import tile_bytes
 
 RECIPE_NAME = "prediction.json"
@@ -75,17 +75,25 @@ class Recipe:
     axes: str | None
 
 
-def settle_recipe(model_path: Path, out: Path, options: PredictionSettings, threads: int) -> Recipe:
+def settle_recipe(
+    model_path: Path,
+    out: Path,
+    options: PredictionSettings,
+    threads: int,
+    ahead: Ahead | None = None,
+) -> Recipe:
     """The recipe of an output folder: the one it has, or a new one, written there.
 
-    `threads`: of each worker, where they are not settled yet.
+    Args:
+        threads: of each worker, where they are not settled yet.
+        ahead: what is going to be predicted, for the choices that depend on it.
 
     Raises:
         InputError: the folder's recipe is of another model, version or settings, or the folder
             cannot be written.
     """
     found = read_recipe(out)
-    wanted = _choose(model_path, options, found, threads)
+    wanted = _choose(model_path, options, found, threads, ahead)
     if found is None:
         return _write_once(wanted, out)
     for field in fields(Recipe):
@@ -211,7 +219,11 @@ def sha256_of(path: Path) -> str:
 
 
 def _choose(
-    model_path: Path, options: PredictionSettings, found: Recipe | None, threads: int
+    model_path: Path,
+    options: PredictionSettings,
+    found: Recipe | None,
+    threads: int,
+    ahead: Ahead | None,
 ) -> Recipe:
     """What is asked; what is left open is as found, or else chosen for this machine."""
     sha256 = sha256_of(model_path)
@@ -224,6 +236,7 @@ def _choose(
             options.tile,
             options.average,
             options.engine,
+            ahead,
         )
         device = choose_device(options.device).type if made.engine_name == "torch" else "cpu"
         recipe = Recipe(
