@@ -148,7 +148,7 @@ def test_the_whole_story(browser: Any, folder: Path, tmp_path: Path) -> None:
         assert all(0.8 * area < (labels == k).sum() < 1.25 * area for k in (1, 2))
 
         person.page.click("#train")
-        person.sees("#problem", "Cells but no background")
+        person.sees("#problem", "Found cells but no background")
 
         person.key("g")
         person.brush(5)
