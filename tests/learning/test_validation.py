@@ -5,7 +5,7 @@ import pytest
 
 from biounet.config import ObjectSettings
 from biounet.images.dataset import Annotated
-from biounet.learning.validation import score, tune_objects
+from biounet.learning.validation import best_score, score, tune_objects
 
 PLAIN = ObjectSettings(minimum_size_px=0)
 
@@ -45,3 +45,11 @@ def test_masks_are_scored_by_iou_and_unannotated_pixels_do_not_count() -> None:
     annotated = probabilities[1] != np.float32(0.6)
     without = score([probabilities], [Annotated("m", item.image, mask, annotated)], "mask", PLAIN)
     assert without.value == pytest.approx(1)
+
+
+def test_a_state_is_scored_at_the_threshold_that_suits_it() -> None:
+    probabilities, item = two_cells()
+    fixed = score([probabilities], [item], "instances", PLAIN)
+    suited = best_score([probabilities], [item], "instances", PLAIN)
+    assert fixed.details["AP50"] < 1
+    assert suited.details["AP50"] == 1

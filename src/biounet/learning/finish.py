@@ -14,7 +14,7 @@ from biounet.learning.gallery import write_validation_gallery
 from biounet.learning.gallery_views import validation_gallery
 from biounet.learning.run import Run, engine_of, log, model_of
 from biounet.learning.step import Learner, trained_weights
-from biounet.learning.validation import Score, predict_items, score, tune_objects
+from biounet.learning.validation import Score, best_score, predict_items, score, tune_objects
 from biounet.model import Intensity, ModelFile, read_model, write_model
 from biounet.prediction.engines import choose_precision
 from biounet.prediction.engines.rounding import measure_rounding, rounding_record
@@ -33,7 +33,9 @@ def validate(run: Run, learner: Learner, step: int) -> Score:
     """Score the present weights on the validation images."""
     began = time.monotonic()
     probabilities = _predict(run, model_of(run, trained_weights(learner), step, None))
-    result = score(probabilities, run.data.validation, run.dataset.labels_are, run.settings.objects)
+    result = best_score(
+        probabilities, run.data.validation, run.dataset.labels_are, run.settings.objects
+    )
     record = {
         "kind": "validation",
         "step": step,

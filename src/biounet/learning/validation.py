@@ -89,6 +89,27 @@ def score(
     return Score("IoU", overlap.mean_iou, {"Dice": overlap.mean_dice})
 
 
+def best_score(
+    probabilities: Sequence[NDArray[np.float32]],
+    items: Sequence[Annotated],
+    labels_are: str,
+    objects: ObjectSettings,
+) -> Score:
+    """The score at the best of a few thresholds.
+
+    The threshold that suits a network drifts while it learns; at a fixed one, an early state
+    would pass for the best.
+    """
+    trials = [objects]
+    if labels_are != "classes":
+        trials += [
+            objects.model_copy(update={"threshold": t, "grow_px": max(objects.grow_px, g)})
+            for t, g in ((0.7, 1), (0.8, 1), (0.9, 2))
+        ]
+    scores = [score(probabilities, items, labels_are, trial) for trial in trials]
+    return max(scores, key=lambda s: s.value)
+
+
 def _class_map(probabilities: NDArray[np.float32], objects: ObjectSettings) -> NDArray[np.int32]:
     if objects.method == "classes":
         return np.asarray(np.argmax(probabilities, axis=0), np.int32)
