@@ -62,9 +62,9 @@ def main() -> None:
             print(json.dumps({piece: found}), flush=True)
     print(table.markdown(results))
     if not arguments.quick and arguments.file is None:
-        table.write_page(results, ROOT / "docs" / "performance.md")
-        if "peak" in results and "image" in results:
+        if table.has_picture(results):
             picture.draw(results, ROOT / "docs" / "images" / "roofline.png")
+        table.write_page(results, ROOT / "docs" / "performance.md")
 
 
 def write(results: dict[str, Any], file: Path) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 BEGIN, END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
 
+PICTURE = "![GFLOP/s of each engine, and the measured peaks](images/roofline.png)"
+
 Results = dict[str, Any]
 
 
@@ -49,7 +51,13 @@ def write_page(results: Results, page: Path) -> None:
     text = page.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n{markdown(results)}\n{END}{after}")
+    picture = f"\n\n{PICTURE}" if has_picture(results) else ""
+    page.write_text(f"{before}{BEGIN}\n{markdown(results)}{picture}\n{END}{after}")
+
+
+def has_picture(results: Results) -> bool:
+    """Whether what the roofline shows was measured."""
+    return "peak" in results and "image" in results
 
 
 def seconds(found: dict[str, Any]) -> str:
