@@ -91,7 +91,7 @@ def test_images_of_little_work_are_not_measured_for(
 
 
 def test_trials_end_when_their_time_is_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    clock = Clock(monkeypatch, {700: 0.3, 956: 0.8, 572: 0.25, 1212: 1.6})
+    clock = Clock(monkeypatch, {700: 0.3, 956: 1.2, 572: 0.25, 1212: 1.6})
     found = measured_tile(clock, UNetSettings(), (8192, 8192), 1, tmp_path / "t.json", "key")
     assert clock.sides == [700, 700, 956, 956]
     assert found == (700, 700)

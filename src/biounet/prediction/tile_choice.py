@@ -86,13 +86,13 @@ def measured_tile(
     usual = affordable_tile(network)
     seconds = recall(remembered, key)
     if seconds is None:
-        began = time.perf_counter()
         costs = {usual: tile_s(engine, network, usual)}
         if (
             len(plan_tiles(image_shape, network.footprint, usual)) * n_images * costs[usual]
             < PAYS_S
         ):
             return usual
+        began = time.perf_counter()
         for output_px in TRIALS_PX[network.dimensions]:
             if time.perf_counter() - began > TRIALS_S:
                 break
