@@ -129,7 +129,7 @@ def markdown_table(
     """A table with what is to be known about its runs below it."""
     by_key = {measure.key: measure for measure in measures}
     columns = [by_key[deciding], *(m for m in measures if m.key != deciding)]
-    head = ["", "images", "budget", "steps", *(m.column for m in columns), "seeds"]
+    head = ["", "images", "budget", "steps", *map(_heading, columns), "seeds"]
     if base is not None:
         head.insert(5, f"against {base}")
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
@@ -281,8 +281,12 @@ def _task(set_name: str) -> Task:
 
 
 def _title(set_name: str, key: str) -> str:
-    column = next(m.column for m in _task(set_name).measures if m.key == key)
-    return column if key in ("v_rand", "ap50") else "SEG"
+    return _heading(next(m for m in _task(set_name).measures if m.key == key))
+
+
+def _heading(measure: Measure) -> str:
+    """The measure's name; the paper's tables name the column of SEG after the set."""
+    return "SEG" if measure.key == "seg" else measure.column
 
 
 def _write(figure: Any, out: Path) -> None:
