@@ -142,7 +142,7 @@ def tune_objects(
     thresholds = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
     stages: list[list[dict[str, object]]] = [
         [{"threshold": t, "grow_px": g} for t in thresholds for g in (0, 1, 2, 3, 5)],
-        [{"minimum_size_px": objects.minimum_size_px * factor} for factor in (2, 4)],
+        [{"minimum_size_px": objects.minimum_size_px * 2}],
         [{"method": "watershed", "seed_threshold": t} for t in (0.7, 0.8, 0.9, 0.95)],
     ]
     if labels_are == "mask":
