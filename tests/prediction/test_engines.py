@@ -324,6 +324,21 @@ def test_a_hopeless_engine_is_timed_on_one_tile(monkeypatch):
     assert calls == {"quick": 1 + engine_timing.N_TIMED, "slow": 2}
 
 
+def test_a_stall_of_the_machine_does_not_decide(monkeypatch):
+    clock, calls = [0.0], [0]
+    monkeypatch.setattr(engine_timing.time, "perf_counter", lambda: clock[0])
+
+    def stalled(_):
+        calls[0] += 1
+        clock[0] += 1.4 if calls[0] < 4 else 1.0
+
+    def steady(_):
+        clock[0] += 1.2
+
+    seconds = measure({"stalled": stalled, "steady": steady}, np.zeros((1, 1, 4, 4), np.float32))
+    assert min(seconds, key=seconds.__getitem__) == "stalled"
+
+
 @pytest.mark.parametrize(("changed", "precision"), [(0.0009, "bfloat16"), (0.0011, "float32")])
 def test_auto_precision_goes_by_what_changed_on_the_models_own_images(
     changed, precision, monkeypatch, timings
