@@ -109,6 +109,16 @@ def test_a_table_in_micrometres_and_one_in_pixels(tmp_path):
     assert box == [10, 13, 101, 104]
 
 
+def test_parquet_holds_what_the_table_holds(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
+    write_table(tmp_path / "a.csv", [Piece(LABELS, (10, 100), {})], "YX", (0.5, 0.5))
+    rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
+    table = parquet.read_table(tmp_path / "a.parquet")
+    assert table.column_names == list(rows[0])
+    for name in table.column_names:
+        assert table[name].to_pylist() == [float(row[name]) for row in rows]
+
+
 def test_a_table_of_a_volume_and_one_without_objects(tmp_path):
     volume = np.zeros((3, 4, 4), np.uint16)
     write_table(tmp_path / "none.csv", [Piece(volume, (0, 0, 0), {})], "ZYX", (2.0, 0.5, 0.5))
