@@ -99,6 +99,25 @@ def test_colours_of_a_tiff_are_channels(tmp_path):
     assert read(tmp_path / "x.tif").axes == "YXC"
 
 
+@pytest.mark.parametrize("options", [{}, {"imagej": True}, {"planarconfig": "separate"}])
+def test_pages_in_colour_are_a_stack_of_images_with_channels(tmp_path, options):
+    data = RNG.integers(0, 255, (5, 30, 20, 3), dtype=np.uint8)
+    planar = "planarconfig" in options
+    written = np.moveaxis(data, -1, 1) if planar else data
+    tifffile.imwrite(tmp_path / "x.tif", written, photometric="rgb", **options)
+    image = read(tmp_path / "x.tif")
+    assert image.axes == ("?CYX" if planar else "?YXC")
+    np.testing.assert_array_equal(image.data, written)
+    assert read(tmp_path / "x.tif", "ZCYX" if planar else "ZYXC").axes[0] == "Z"
+
+
+def test_an_imagej_stack_in_colour_with_a_slice_distance_is_a_volume(tmp_path):
+    data = RNG.integers(0, 255, (5, 30, 20, 3), dtype=np.uint8)
+    metadata = {"axes": "ZYXS", "spacing": 0.5, "unit": "micron"}
+    tifffile.imwrite(tmp_path / "x.tif", data, imagej=True, metadata=metadata, photometric="rgb")
+    assert read(tmp_path / "x.tif").axes == "ZYXC"
+
+
 def test_only_metric_resolutions_are_pixel_sizes(tmp_path):
     for unit, expected in (("CENTIMETER", (0.5, 0.5)), ("INCH", None), ("NONE", None)):
         tifffile.imwrite(

@@ -45,10 +45,10 @@ def test_two_sequences_are_not_mixed(task: TaskName) -> None:
     assert names(division.scored) == ["02/t002", "02/t003"]
 
 
-def test_fields_are_halved() -> None:
+def test_fields_are_divided_alternately() -> None:
     division = TASKS["usiigaci"].divide(numbered(20))
-    assert names(division.training) == [f"{k:03d}" for k in range(10)]
-    assert len(division.scored) == 10
+    assert names(division.training) == [f"{k:03d}" for k in range(0, 20, 2)]
+    assert names(division.scored) == [f"{k:03d}" for k in range(1, 20, 2)]
 
 
 def test_nuclei_are_drawn_with_a_fixed_seed() -> None:

@@ -16,9 +16,15 @@ from biounet.errors import InputError
 from biounet.images.formats.disk_array import DiskArray, Opened
 from biounet.images.formats.picture import transparent
 from biounet.images.formats.tiff_metadata import channel_names, pixel_size_um
-from biounet.images.image import Header, check_axes
+from biounet.images.image import AXES, Header, check_axes
 
 TIFF_SUFFIXES = (".tif", ".tiff")
+
+_PAGES = ("?YX", "?YXC", "?CYX")
+"""Pages without a name, grey or in colour."""
+
+_PAGES_OF_IMAGEJ = {"ZYX": "?YX", "ZYXC": "?YXC", "CYXC": "?YXC"}
+"""ImageJ calls the pages of any stack slices, and has no channels of colour images."""
 
 LAZY_BYTES = 2**24
 """Pixels of more bytes than this are read by regions, when they are asked for."""
@@ -95,17 +101,15 @@ def _header(tiff: tifffile.TiffFile, path: Path, axes: str | None) -> Header:
     _check_colours(tiff, series.keyframe, path)
     _check_end(tiff, series, path)
     found = "".join("?" if a in "QI" else "C" if a == "S" else a for a in series.axes)
-    if tiff.is_imagej and found == "ZYX" and "spacing" not in (tiff.imagej_metadata or {}):
-        found = "?YX"  # ImageJ calls the pages of any stack slices
-    if axes is None and found != "?YX":
-        if set(found) - set("TCZYX") or len(set(found)) != len(found):
-            raise InputError(
-                f"axes {series.axes} of shape {series.shape} in {path}",
-                "axes of TCZYX, each once",
-                "name them with --axes, or save the image as an ImageJ hyperstack or OME-TIFF",
-            )
-        axes = found
-    named = check_axes(axes, len(series.shape), str(path))
+    if tiff.is_imagej and "spacing" not in (tiff.imagej_metadata or {}):
+        found = _PAGES_OF_IMAGEJ.get(found, found)
+    named = found if axes is None else check_axes(axes, len(series.shape), str(path))
+    if named not in _PAGES and (set(named) - set(AXES) or len(set(named)) != len(named)):
+        raise InputError(
+            f"axes {series.axes} of shape {series.shape} in {path}",
+            "axes of TCZYX, each once",
+            "name them with --axes, or save the image as an ImageJ hyperstack or OME-TIFF",
+        )
     shape = tuple(series.shape)
     return Header(
         path,
