@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tifffile
+import tifffile
 
 from biounet.images import find_dataset, read_item
 from biounet.images.dataset import Annotated
@@ -187,6 +188,25 @@ def test_colours_become_channels_first(tmp_path, make):
     assert dataset.n_channels == 3
     read = read_item(dataset.items[0])
     np.testing.assert_array_equal(read.image, np.moveaxis(image, -1, 0))
+
+
+@pytest.mark.parametrize("n_pages", [4, 5])
+def test_a_stack_in_colour_is_images_with_channels(tmp_path, make, n_pages):
+    (tmp_path / "images").mkdir()
+    data = make.rng.integers(0, 9, (n_pages, 12, 16, 3)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "images" / "a.tif", data, photometric="rgb")
+    labels = make.labels("labels/a.tif", shape=(n_pages, 12, 16))
+    for colours in (False, True):  # four pages pass for colours where a program says so
+        if colours:
+            options = {"photometric": "rgb", "planarconfig": "separate"}
+            tifffile.imwrite(tmp_path / "labels" / "a.tif", labels, **options)
+        dataset = find_dataset([tmp_path])
+        assert (dataset.n_channels, dataset.axes, len(dataset.items)) == (3, "YX", n_pages)
+        read = read_item(dataset.items[2])
+        np.testing.assert_array_equal(read.image, np.moveaxis(data[2], -1, 0))
+        np.testing.assert_array_equal(read.labels, labels[2])
+    volume = read_item(find_dataset([tmp_path], axes="ZYX").items[0])
+    np.testing.assert_array_equal(volume.image, np.moveaxis(data, -1, 0))
 
 
 def test_time_series_are_images(tmp_path, make):

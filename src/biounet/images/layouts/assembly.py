@@ -121,7 +121,8 @@ def _on_pages(sized: Sequence[Sized], items: Sequence[Item], spatial: SpatialAxe
         return [f"{len(items)} volumes"]
     if len(items) == len(sized):
         return []
-    return [f"{len(sized)} stacks with {len(items)} pages, each an image (volumes: axes ZYX)"]
+    stacks = "a stack" if len(sized) == 1 else f"{len(sized)} stacks"
+    return [f"{stacks} with {len(items)} pages, each an image (volumes: axes ZYX)"]
 
 
 def _label_images(items: Sequence[Item], ignore_value: int | None) -> Iterator[NDArray[Any]]:

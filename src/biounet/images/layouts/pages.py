@@ -62,6 +62,8 @@ def look(pair: Pair) -> Sized:
     label = _header(pair.labels[0])
     if image.axes == label.axes == "CYX" and image.shape == label.shape:
         image, label = replace(image, axes="?YX"), replace(label, axes="?YX")
+    elif label.axes == "CYX" and label.shape == _without_channels(image):
+        label = replace(label, axes="?YX")
     elif image.axes == "?YX" and _without_channels(label) == image.shape[1:]:
         image = replace(image, axes="CYX")
     return Sized(pair, image, label)
