@@ -76,6 +76,21 @@ def test_train_inspect_report(run: Run, data: Path, tmp_path: Path) -> None:
     assert (code, told) == (0, f"report: {out / 'report.html'}\n")
 
 
+def test_inspect_takes_what_train_takes(run: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for kind, top in (("a", 200), ("b", 4)):
+        write_image(tmp_path / f"{kind}.tif", rng.integers(0, top, (4, 20, 24), np.uint8), "ZYX")
+    both = ("inspect", "--images", tmp_path / "a.tif", "--labels", tmp_path / "b.tif")
+    assert "4 annotated images" in run(*both)[1]
+    said = ("--axes", "ZYX", "--labels-are", "classes", "--ignore-value", "3")
+    code, told, _ = run(*both, *said)
+    assert code == 0
+    assert "1 annotated images" in told
+    assert "labels     classes, 3 classes" in told
+    assert "label value 3 = not annotated" in told
+    assert run("inspect", tmp_path / "a.tif", tmp_path / "b.tif", "--axes", "ZYX")[0] == 0
+
+
 def test_train_starts_from_a_model_and_takes_settings(run: Run, data: Path, tmp_path: Path) -> None:
     assert run("train", data, "--out", tmp_path / "a", "--steps", "3", *SMALL)[0] == 0
     code, _, errors = run(

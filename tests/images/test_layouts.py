@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import tifffile
-import tifffile
 
 from biounet.images import find_dataset, read_item
 from biounet.images.dataset import Annotated

@@ -109,6 +109,24 @@ def test_a_table_in_micrometres_and_one_in_pixels(tmp_path):
     assert box == [10, 13, 101, 104]
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("DAPI", "GFP, 488 nm"), ["DAPI", "GFP, 488 nm"]),
+        (("DAPI", "DAPI "), ["0", "1"]),
+        (("DAPI", ""), ["0", "1"]),
+        (("DAPI",), ["0", "1"]),
+        (None, ["0", "1"]),
+    ],
+)
+def test_intensities_are_named_after_their_channels(tmp_path, names, told):
+    grey = np.stack([np.full(LABELS.shape, 3.0), np.full(LABELS.shape, 5.0)])
+    write_table(tmp_path / "a.csv", [Piece(LABELS, (0, 0), {}, None, grey)], "YX", None, names)
+    row = next(csv.DictReader((tmp_path / "a.csv").read_text(encoding="utf-8").splitlines()))
+    assert [name for name in row if "intensity" in name] == [f"mean_intensity_{n}" for n in told]
+    assert [float(row[f"mean_intensity_{name}"]) for name in told] == [3, 5]
+
+
 def test_parquet_holds_what_the_table_holds(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
     write_table(tmp_path / "a.csv", [Piece(LABELS, (10, 100), {})], "YX", (0.5, 0.5))

@@ -68,6 +68,16 @@ def test_every_kind_of_output(tmp_path, model_path, small_model, blobs):
     assert not [p for p in out.iterdir() if p.name.startswith(".")]
 
 
+def test_a_table_names_the_channel_of_the_image(tmp_path, model_path, blobs):
+    image = blobs(0, 60, 70).astype(np.uint32)  # an OME-TIFF
+    write_image(tmp_path / "a.ome.tif", image, "YX", channel_names=("DAPI",))
+    save = PLAIN.model_copy(update={"save": parse_save("table")})
+    predict_files(model_path, [tmp_path / "a.ome.tif"], tmp_path / "out", save)
+    header, *rows = (tmp_path / "out" / "a_table.csv").read_text().splitlines()
+    assert header.endswith(",mean_intensity_DAPI")
+    assert rows
+
+
 def test_a_stack_gives_stacks_with_its_axes(tmp_path, model_path, small_model, blobs):
     stack = np.stack([blobs(k, 60, 50) for k in range(3)])
     write_image(tmp_path / "s.tif", stack, "TYX")

@@ -127,23 +127,28 @@ def write_table(
     pieces: Iterable[Piece],
     spatial: str,
     pixel_size_um: tuple[float, ...] | None,
+    channel_names: Sequence[str] | None = None,
 ) -> None:
     """Write measurements as CSV, one line an object, and as Parquet where pyarrow is installed.
 
-    Lengths are in µm where the pixel size is known, else in px; the column names say which.
+    Lengths are in µm where the pixel size is known, else in px; the column names say which. Mean
+    intensities are named after their channels where each has a name of its own, else numbered.
     """
     n_axes = len(spatial)
     if pixel_size_um is not None and len(pixel_size_um) < n_axes:
         pixel_size_um = None
     size = None if pixel_size_um is None else pixel_size_um[-n_axes:]
     written = 0
-    with written_whole(path) as temporary, temporary.open("w", newline="") as file:
+    with (
+        written_whole(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
         writer: Any = None
         for piece in pieces:
             if writer is None:
                 writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(_column_names(piece, spatial, size))
-            for row in _measured(piece, spatial, size):
+                writer.writerow(_column_names(piece, spatial, size, channel_names))
+            for row in _measured(piece, spatial, size, channel_names):
                 writer.writerow(f"{v:.9g}" if isinstance(v, float) else v for v in row.values())
                 written += 1
     if written and importlib.util.find_spec("pyarrow") is not None:
@@ -154,16 +159,24 @@ def write_table(
             parquet.write_table(arrow_csv.read_csv(path), temporary)
 
 
-def _column_names(piece: Piece, spatial: str, pixel_size_um: tuple[float, ...] | None) -> list[str]:
+def _column_names(
+    piece: Piece,
+    spatial: str,
+    pixel_size_um: tuple[float, ...] | None,
+    channel_names: Sequence[str] | None,
+) -> list[str]:
     """The columns of a table, also of one without objects: those of a made-up pixel."""
     pixel = np.ones((1,) * len(spatial), np.int32)
     grey = None if piece.grey is None else np.ones((len(piece.grey), *pixel.shape))
     example = Piece(pixel, (0,) * len(spatial), piece.position, None, grey)
-    return list(next(_measured(example, spatial, pixel_size_um)))
+    return list(next(_measured(example, spatial, pixel_size_um, channel_names)))
 
 
 def _measured(
-    piece: Piece, spatial: str, pixel_size_um: tuple[float, ...] | None
+    piece: Piece,
+    spatial: str,
+    pixel_size_um: tuple[float, ...] | None,
+    channel_names: Sequence[str] | None,
 ) -> Iterator[dict[str, Any]]:
     """The measurements of each object of a piece, by column."""
     from skimage.measure import regionprops
@@ -174,6 +187,7 @@ def _measured(
     size = pixel_size_um or (1.0,) * len(spatial)
     ids, labels = piece.numbered()
     grey = None if piece.grey is None else np.moveaxis(piece.grey, 0, -1)
+    channels = () if piece.grey is None else _named_or_numbered(len(piece.grey), channel_names)
     for found in regionprops(labels, intensity_image=grey, spacing=size):
         row: dict[str, Any] = {axis.lower(): k for axis, k in piece.position.items()}
         row["label"] = int(ids[found.label - 1])
@@ -195,9 +209,17 @@ def _measured(
             row[f"box_{axis}_start_px"] = first + low
             row[f"box_{axis}_stop_px"] = first + high
         if grey is not None:
-            for channel, mean in enumerate(np.atleast_1d(found.intensity_mean).tolist()):
+            means = np.atleast_1d(found.intensity_mean).tolist()
+            for channel, mean in zip(channels, means, strict=True):
                 row[f"mean_intensity_{channel}"] = float(mean)
         yield row
+
+
+def _named_or_numbered(n_channels: int, names: Sequence[str] | None) -> Sequence[str]:
+    """What tells the channels apart: their names, or numbers where one has none or another's."""
+    named = [name.strip() for name in names or ()]
+    apart = len(named) == len(set(named) - {""}) == n_channels
+    return named if apart else [str(channel) for channel in range(n_channels)]
 
 
 def _outlines(

@@ -172,7 +172,8 @@ def _write(job: Job, kind: Save, path: Path) -> None:
         case "geojson":
             write_geojson(path, _pieces(job, False))
         case "table":
-            write_table(path, _pieces(job, True), job.manifest.spatial, image.pixel_size_um)
+            pieces, size = _pieces(job, True), image.pixel_size_um
+            write_table(path, pieces, job.manifest.spatial, size, image.channel_names)
         case "ctc":
             whole = tuple(slice(0, n) for n in job.manifest.grid.shape)
             frames = (_labels_in(job, index, whole) for index in job.manifest.planes())

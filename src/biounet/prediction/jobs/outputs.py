@@ -52,7 +52,8 @@ def write_output(result: Result, model: ModelFile, kind: Save, path: Path) -> No
         case "geojson":
             write_geojson(path, _pieces(result, model, False), classes)
         case "table":
-            write_table(path, _pieces(result, model, True), spatial, size)
+            names = result.image.channel_names
+            write_table(path, _pieces(result, model, True), spatial, size, names)
         case "ctc":
             frames = result.labels.reshape(-1, *result.labels.shape[len(result.series) :])
             write_sequence(path, enumerate(frames))
