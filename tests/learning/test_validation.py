@@ -53,3 +53,17 @@ def test_a_state_is_scored_at_the_threshold_that_suits_it() -> None:
     suited = best_score([probabilities], [item], "instances", PLAIN)
     assert fixed.details["AP50"] < 1
     assert suited.details["AP50"] == 1
+
+
+def test_threshold_and_growth_are_found_together() -> None:
+    """The truth is three pixels wider than all that parts the cells; no single change shows it."""
+    truth = np.zeros((40, 60), np.int32)
+    truth[5:35, 5:29], truth[5:35, 31:55] = 1, 2
+    p = np.where(truth > 0, 0.6, 0.05).astype(np.float32)
+    p[:, 29:31] = 0.6
+    p[8:32, 8:26] = p[8:32, 34:52] = 0.96
+    probabilities, item = np.stack([1 - p, p]), Annotated("two", np.zeros((1, 40, 60)), truth)
+    found = tune_objects([probabilities], [item], "instances", PLAIN, frozenset(), lambda: False)
+    assert found.threshold > 0.6
+    assert found.grow_px == 3
+    assert found.method == "components"

@@ -1,6 +1,8 @@
 """Scores during a run, and the model files at its end."""
 
+import math
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 
 from biounet.config import merged, validated_settings
 from biounet.errors import InputError
+from biounet.images.dataset import Annotated
 from biounet.learning.checkpoint import Position, write_checkpoint
 from biounet.learning.gallery import write_validation_gallery
 from biounet.learning.gallery_views import validation_gallery
@@ -25,6 +28,9 @@ from biounet.prediction.tile_choice import OUTPUT_PX
 ROUNDING_IMAGES = 3
 """Images of which a piece shows what a lower precision changes."""
 
+TUNING_PREDICTION_SHARE = 0.4
+"""Of the time left after the last step: for predicting training images; trials take the rest."""
+
 REPORT_S = 4.0
 """Seconds of the budget kept for the files at its end and for the report."""
 
@@ -32,7 +38,8 @@ REPORT_S = 4.0
 def validate(run: Run, learner: Learner, step: int) -> Score:
     """Score the present weights on the validation images."""
     began = time.monotonic()
-    probabilities = _predict(run, model_of(run, trained_weights(learner), step, None))
+    model = model_of(run, trained_weights(learner), step, None)
+    probabilities = _predict(run, model, run.data.validation)
     result = best_score(
         probabilities, run.data.validation, run.dataset.labels_are, run.settings.objects
     )
@@ -54,7 +61,7 @@ def finish(run: Run, learner: Learner, position: Position, interrupted: bool) ->
     if run.folder.best.exists():
         with suppress(InputError):  # damaged by a crash: the last weights stand in
             best = read_model(run.folder.best)
-    if run.data.validation and not interrupted:
+    if not interrupted:
         best = _tuned(run, best)
     if not interrupted and not out_of_time(run):
         best = _with_rounding(run, best)
@@ -77,10 +84,19 @@ def finish(run: Run, learner: Learner, position: Position, interrupted: bool) ->
 
 
 def _tuned(run: Run, best: ModelFile) -> ModelFile:
-    """The best model with the labels' settings that score best on the validation images."""
-    probabilities = _predict(run, best)
-    items, labels_are = run.data.validation, run.dataset.labels_are
+    """The best model with the labels' settings that score best on annotated images.
 
+    Training images take part: held-out ones alone are too few to tell. Thresholds rank alike on
+    both (`docs/results.md`); only scores of images learned from are too good to be reported.
+    """
+    held_out, labels_are = run.data.validation, run.dataset.labels_are
+    items, probabilities = list(held_out), _predict(run, best, held_out)
+    enough = time.monotonic() + TUNING_PREDICTION_SHARE * _left_s(run)
+    for item in run.data.tuning:
+        if time.monotonic() > enough:
+            break
+        items.append(item)
+        probabilities += _predict(run, best, [item])
     objects = tune_objects(
         probabilities,
         items,
@@ -89,21 +105,33 @@ def _tuned(run: Run, best: ModelFile) -> ModelFile:
         run.fixed_objects,
         lambda: out_of_time(run),
     )
-    reached = score(probabilities, items, labels_are, objects)
-    gallery = validation_gallery(items, probabilities, labels_are, objects)
-    write_validation_gallery(gallery, run.folder)
-    return replace(
+    tuned = replace(
         best,
         settings=validated_settings(
             merged(best.settings.model_dump(), {"objects": objects.model_dump()})
         ),
+    )
+    if not held_out:
+        return tuned
+    gallery = validation_gallery(held_out, probabilities[: len(held_out)], labels_are, objects)
+    write_validation_gallery(gallery, run.folder)
+    reached = score(probabilities[: len(held_out)], held_out, labels_are, objects)
+    return replace(
+        tuned,
         provenance={**best.provenance, "score": {reached.name: reached.value, **reached.details}},
     )
 
 
 def out_of_time(run: Run) -> bool:
     """Whether only the time for the files and the report is left."""
-    return run.total_s is not None and time.monotonic() - run.started > run.total_s - REPORT_S
+    return _left_s(run) < 0
+
+
+def _left_s(run: Run) -> float:
+    """Seconds until only the time for the files and the report is left."""
+    if run.total_s is None:
+        return math.inf
+    return run.started + run.total_s - REPORT_S - time.monotonic()
 
 
 def _with_rounding(run: Run, best: ModelFile) -> ModelFile:
@@ -125,9 +153,9 @@ def _with_rounding(run: Run, best: ModelFile) -> ModelFile:
     return replace(best, provenance={**best.provenance, **rounding_record(precision, found)})
 
 
-def _predict(run: Run, model: ModelFile) -> list[NDArray[np.float32]]:
+def _predict(run: Run, model: ModelFile, items: Sequence[Annotated]) -> list[NDArray[np.float32]]:
     return predict_items(
-        run.data.validation,
+        items,
         engine_of(run, model),
         run.settings,
         run.data.intensity,

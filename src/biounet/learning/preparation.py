@@ -1,6 +1,7 @@
 """From a data set to training images: normalised grey values, class maps and weight maps."""
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from biounet.model import Intensity
 from biounet.prediction.intensity import intensity_of
 from biounet.prediction.overlap_tile import normalise
 
+N_TUNING = 16
+"""Training images, at most, on which the settings of labels are found."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -39,6 +43,8 @@ class TrainingData:
     Attributes:
         training: ready to be sampled.
         validation: as they were read; scored by real prediction.
+        tuning: some of the training images, as they were read: the settings of labels are found on
+            these and the held-out ones.
         intensity: of the training set as a whole.
         class_weight: w_c of the training set.
         data_hash: of every pixel and label, for the provenance.
@@ -46,6 +52,7 @@ class TrainingData:
 
     training: tuple[TrainingImage, ...]
     validation: tuple[Annotated, ...]
+    tuning: tuple[Annotated, ...]
     intensity: Intensity
     class_weight: tuple[float, ...]
     data_hash: str
@@ -160,6 +167,7 @@ def prepare(split: Split, dataset: DataSet, settings: Settings) -> TrainingData:
     return TrainingData(
         training=tuple(training),
         validation=split.validation,
+        tuning=split.training[:: max(1, math.ceil(len(split.training) / N_TUNING))],
         intensity=of_the_set,
         class_weight=tuple(whole.tolist()),
         data_hash=hash_of([*split.training, *split.validation]),

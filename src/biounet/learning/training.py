@@ -127,7 +127,7 @@ def _learn(run: Run, state: State, on_step: Callable[[Callable[[], ModelFile]], 
         for i in run.data.training
     )
     before_s = time.monotonic() - run.started
-    reserve_s = _ending_s(run)
+    reserve_s = _ending_s(run, 0.0)
     n_validations = training.validations if run.data.validation else 0
     progress = logged = saved = _progress(run, before_s, reserve_s, state.here())
     saved_at, losses, sampling_s = time.monotonic(), [], 0.0
@@ -144,7 +144,7 @@ def _learn(run: Run, state: State, on_step: Callable[[Callable[[], ModelFile]], 
             state.position = replace(state.position, n_validations=due)
             if processes.is_first:
                 _keep_if_best(run, state)
-            reserve_s = _ending_s(run) + 4 * (time.monotonic() - asked)
+            reserve_s = _ending_s(run, time.monotonic() - asked)
         if progress >= 1:
             break
         ready = time.monotonic()
@@ -184,10 +184,15 @@ def _learn(run: Run, state: State, on_step: Callable[[Callable[[], ModelFile]], 
             saved_at, saved = now, progress
 
 
-def _ending_s(run: Run) -> float:
-    """Seconds kept for the end: the labels' settings, the models, the report."""
+def _ending_s(run: Run, validation_s: float) -> float:
+    """Seconds kept for the end: the labels' settings, the models, the report.
+
+    Args:
+        validation_s: of the last validation.
+    """
     total_s = run.total_s or 0.0
-    return min(REPORT_S + 2, 0.1 * total_s) + 0.02 * total_s
+    tuning_s = validation_s * (4 + 2 * len(run.data.tuning) / max(1, len(run.data.validation)))
+    return min(REPORT_S + 2, 0.1 * total_s) + max(0.02 * total_s, min(tuning_s, 0.08 * total_s))
 
 
 def _progress(run: Run, before_s: float, reserve_s: float, position: Position) -> float:

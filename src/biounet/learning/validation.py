@@ -1,8 +1,9 @@
-"""Scores on held-out images by real prediction, and the labels' settings found on them."""
+"""Scores of real predictions of annotated images, and the labels' settings that score best."""
 
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,15 @@ from biounet.prediction.intensity import intensity_of
 from biounet.prediction.overlap_tile import predict_image
 
 IOU_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+
+THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98)
+"""Of P(foreground), tried for labels; balanced classes move what is best upwards."""
+
+FIRST_PAIRS = ((3, 0), (5, 0), (7, 1), (9, 2), (11, 3))
+"""Numbers of thresholds, and the growth (px) they are tried with at first."""
+
+WATERSHED_PAYS = 0.01
+"""What watershed must score above components."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +138,12 @@ def tune_objects(
     fixed: frozenset[str],
     out_of_time: Callable[[], bool],
 ) -> ObjectSettings:
-    """The settings, near the given ones, that score best on the validation images.
+    """The settings, near the given ones, that score best on annotated images.
 
     Threshold and growth are tried together, since a high threshold parts objects and growth gives
-    back what it takes off their rims; then the smallest size; then watershed.
+    back what it takes off their rims: from the best of a few pairs to the better neighbour, as
+    long as there is one. Then the smallest size; then watershed, which must be clearly better,
+    since it needs whole images.
 
     Args:
         fixed: names of settings that stay as they are.
@@ -139,23 +151,47 @@ def tune_objects(
     """
     if labels_are == "classes":
         return objects
-    thresholds = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-    stages: list[list[dict[str, object]]] = [
-        [{"threshold": t, "grow_px": g} for t in thresholds for g in (0, 1, 2, 3, 5)],
-        [{"minimum_size_px": objects.minimum_size_px * 2}],
-        [{"method": "watershed", "seed_threshold": t} for t in (0.7, 0.8, 0.9, 0.95)],
-    ]
+    values: dict[ObjectSettings, float] = {}
+
+    def value(trial: ObjectSettings) -> float:
+        if trial not in values:
+            late = out_of_time()
+            values[trial] = -1.0 if late else score(probabilities, items, labels_are, trial).value
+        return values[trial]
+
+    def changed(base: ObjectSettings, **change: object) -> ObjectSettings:
+        free = {name: to for name, to in change.items() if name not in fixed}
+        return base.model_copy(update=free)
+
+    def paired(base: ObjectSettings, pair: tuple[int, int]) -> ObjectSettings:
+        at, grow_px = pair
+        threshold = changed(base, threshold=THRESHOLDS[at])
+        return threshold if labels_are == "mask" else changed(threshold, grow_px=grow_px)
+
+    def reached(pair: tuple[int, int]) -> float:
+        return value(paired(objects, pair))
+
+    if value(objects) < 0:
+        return objects
+    pair = max(FIRST_PAIRS, key=reached)
+    while reached(better := max(_neighbours(pair), key=reached)) > reached(pair):
+        pair = better
+    best = max(objects, paired(objects, pair), key=value)
     if labels_are == "mask":
-        stages = [[{"threshold": t} for t in thresholds]]
-    best, best_value = objects, score(probabilities, items, labels_are, objects).value
-    for stage in stages:
-        base = best
-        for change in stage:
-            change = {name: value for name, value in change.items() if name not in fixed}
-            trial = base.model_copy(update=change)
-            if trial == base or out_of_time():
-                continue
-            reached = score(probabilities, items, labels_are, trial).value
-            if reached > best_value + 1e-4:
-                best, best_value = trial, reached
-    return best
+        return best
+    larger = changed(best, minimum_size_px=best.minimum_size_px * 2)
+    if value(larger) > value(best):
+        best = larger
+    parted = [
+        changed(best, method="watershed", threshold=t, seed_threshold=seed, grow_px=g)
+        for t, seed, g in product((0.6, 0.7, 0.8), (0.9, 0.95), (0, 1))
+    ]
+    watershed = max(parted, key=value)
+    return watershed if value(watershed) > value(best) + WATERSHED_PAYS else best
+
+
+def _neighbours(pair: tuple[int, int]) -> list[tuple[int, int]]:
+    at, grow_px = pair
+    steps = product((-1, 0, 1), repeat=2)
+    near = [(at + i, grow_px + g) for i, g in steps]
+    return [(i, g) for i, g in near if 0 <= i < len(THRESHOLDS) and g >= 0]
