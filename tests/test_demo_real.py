@@ -97,6 +97,9 @@ def test_what_nobody_annotated_is_no_mistake(training: list[DataSet], tmp_path: 
     result = demo.run_demo(tmp_path / "out", None, time.monotonic(), lambda _: None, film)
     assert len(training[0].items) == 2
     assert result.ap50 == 1.0  # the second cell counts neither for nor against
+    page = result.report.read_text(encoding="utf-8")
+    assert "1 of 1 found. AP50 1.00" in page
+    assert ", 1 extra" not in page
 
 
 def test_the_pieces_of_a_mask_are_its_objects(training: list[DataSet], tmp_path: Path) -> None:

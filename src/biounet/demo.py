@@ -40,11 +40,11 @@ class DemoResult:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """An image that the network never sees: its file, its objects, the pixels nobody annotated."""
+    """An image that the network never sees: its file, its objects, where these are known."""
 
     path: Path
     truth: NDArray[np.int32]
-    unknown: NDArray[np.bool_] | None = None
+    annotated: NDArray[np.bool_] | None = None
 
 
 def run_demo(
@@ -93,9 +93,10 @@ def run_demo(
         labels = model.segment(image.path)
         name = f"{image.path.stem}_labels.tif"
         write_image(out / "predicted" / name, labels.astype(np.uint16), "ZYX"[-labels.ndim :])
-        matching = match_objects(labels, image.truth, image.unknown)
+        ignore = None if image.annotated is None else ~image.annotated
+        matching = match_objects(labels, image.truth, ignore)
         matchings.append(matching)
-        images.append(_evaluated(image.path, matching, labels, image.truth))
+        images.append(_evaluated(image, matching, labels))
     ap50 = instance_scores(matchings).pooled[0].ap
     at_half = reduce(add, (matching[0].counts for matching in matchings))
     told = f"{len(training.items)} images with their truth to learn from; {len(held_out)} others, "
@@ -138,8 +139,7 @@ def _divided(dataset: DataSet, folder: Path) -> tuple[DataSet, list[HeldOut]]:
         if dataset.labels_are == "mask":
             labels = np.asarray(ndimage.label(labels > 0)[0], np.int32)
         path = _write_pair(folder, item.name.replace("/", "_"), read.image, labels)
-        unknown = None if read.annotated is None else ~read.annotated
-        held_out.append(HeldOut(path, labels, unknown))
+        held_out.append(HeldOut(path, labels, read.annotated))
     return replace(dataset, items=training), held_out
 
 
@@ -157,16 +157,16 @@ def _write_pair(folder: Path, name: str, image: NDArray[Any], labels: NDArray[An
 
 
 def _evaluated(
-    path: Path, matching: Sequence[Matching], labels: NDArray[Any], truth: NDArray[Any]
+    held_out: HeldOut, matching: Sequence[Matching], labels: NDArray[Any]
 ) -> EvaluatedImage:
     counts = matching[0].counts
-    opened = read_image(path)
+    opened = read_image(held_out.path)
     image = np.asarray(opened.data)
     image = image if "C" in opened.axes else image[None]
     return EvaluatedImage(
-        path.stem,
+        held_out.path.stem,
         {"AP50": counts.jaccard, "F1 at IoU 0.5": counts.f_score},
-        lambda: Compared(labels, truth, image),
+        lambda: Compared(labels, held_out.truth, image, held_out.annotated),
     )
 
 

@@ -13,6 +13,7 @@ from biounet.errors import InputError
 from biounet.metrics import (
     IOU_THRESHOLDS,
     MetricWarning,
+    Outcome,
     classify_objects,
     instance_scores,
     match_objects,
@@ -127,6 +128,16 @@ def test_unannotated_regions_are_no_mistake() -> None:
     prediction[0, 4] = 4
     (matching,) = match_objects(prediction, truth, ignore, (0.5,))
     assert matching.counts.fp == 1
+
+
+def test_outcomes_leave_out_what_matching_does_not_count() -> None:
+    truth = np.array([1, 1, 0, 0, 0, 0, 0, 0, 0])
+    prediction = np.array([1, 1, 0, 2, 3, 3, 3, 4, 4])
+    ignore = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1], np.bool_)
+    found = classify_objects(prediction, truth, ignore=ignore)
+    # 3 lies outside by more than half, 4 wholly
+    assert found.prediction == {1: Outcome.MATCHED, 2: Outcome.EXTRA}
+    assert found.truth == {1: Outcome.MATCHED}
 
 
 def test_areas_count_annotated_pixels_only() -> None:

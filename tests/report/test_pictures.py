@@ -127,10 +127,11 @@ def test_wrong_pixels_of_masks_and_classes() -> None:
     assert has(picture, (truth == 1) & (predicted == 1), Outcome.MERGED)
 
 
-def test_pixels_that_nobody_annotated_are_dark_and_no_mistake() -> None:
+@pytest.mark.parametrize("labels_are", ["instances", "mask", "classes"])
+def test_pixels_that_nobody_annotated_are_dark_and_no_mistake(labels_are: str) -> None:
     annotated = ALL.copy()
     annotated[:, :32] = False
-    picture = mistakes_picture(GREY, square((8, 8, 12, 1)), square(), annotated, "instances", 64)
+    picture = mistakes_picture(GREY, square((8, 8, 12, 1)), square(), annotated, labels_are, 64)
     assert picture[:, :32].max() < 60
     assert np.ptp(picture[:, 32:], axis=-1).max() == 0
 

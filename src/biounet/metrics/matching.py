@@ -102,7 +102,7 @@ def match_objects(
     pairs = table.objects()
     true = set(table.truth_labels[table.truth_labels != 0].tolist())
     predicted = set(table.prediction_labels[table.prediction_labels != 0].tolist())
-    unjudged = set() if ignore is None else _mostly_within(prediction, ignore)
+    unjudged = set() if ignore is None else mostly_within(prediction, ignore)
     return tuple(
         _match_at(threshold, pairs, predicted, true, unjudged) for threshold in iou_thresholds
     )
@@ -126,7 +126,8 @@ def _match_at(
     return Matching(tuple(match_of.items()), iou_sum, counts)
 
 
-def _mostly_within(labels: Labels, mask: NDArray[np.bool_]) -> set[int]:
+def mostly_within(labels: Labels, mask: NDArray[np.bool_]) -> set[int]:
+    """The objects that lie in a mask by more than half."""
     pairs = contingency(labels, mask).objects()
     return set(pairs.prediction[pairs.fills_prediction].tolist())
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biounet.metrics.contingency import Labels, contingency
-from biounet.metrics.matching import match_objects
+from biounet.metrics.matching import match_objects, mostly_within
 
 
 class Outcome(StrEnum):
@@ -52,7 +52,8 @@ def classify_objects(
     Args:
         prediction, truth: integer labels of one shape, 0 = background.
         iou_threshold: 0.5..1.
-        ignore: bool, True where nobody annotated; objects that lie there entirely are left out.
+        ignore: bool, True where nobody annotated; unmatched predicted objects that lie there by
+            more than half are left out, and true ones that lie there entirely.
 
     Raises:
         InputError: as in `match_objects`.
@@ -61,6 +62,7 @@ def classify_objects(
     table = contingency(prediction, truth, ignore)
     pairs = table.objects()
     matched = dict(matching.pairs)
+    unjudged = set() if ignore is None else mostly_within(prediction, ignore) - matched.keys()
     matched_truth = set(matched.values())
     home_of_truth = dict(
         zip(
@@ -94,6 +96,8 @@ def classify_objects(
         return Outcome.MERGED if n_in_prediction[label] > 1 else Outcome.EXTRA
 
     return ObjectOutcomes(
-        prediction={k: of_prediction(k) for k in table.prediction_labels.tolist() if k != 0},
+        prediction={
+            k: of_prediction(k) for k in table.prediction_labels.tolist() if k not in {0, *unjudged}
+        },
         truth={k: of_truth(k) for k in table.truth_labels.tolist() if k != 0},
     )

@@ -38,11 +38,13 @@ class Compared:
     Attributes:
         prediction, truth: integer labels, (Y, X) or (Z, Y, X).
         image: the grey values, (C, Y, X) or (C, Z, Y, X); None where they are not at hand.
+        annotated: bool, False where nobody annotated; None: all of it is.
     """
 
     prediction: NDArray[Any]
     truth: NDArray[Any]
     image: NDArray[Any] | None = None
+    annotated: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -175,11 +177,12 @@ def _picture(compared: Compared, result: ImageResult, labels_are: str) -> Pictur
     if image is None:
         image = np.zeros((1, *truth.shape), np.uint8)
     if labels_are == "instances":
-        outcomes = classify_objects(prediction, truth)
+        ignore = None if compared.annotated is None else ~compared.annotated
+        outcomes = classify_objects(prediction, truth, ignore=ignore)
         result = replace(
             result,
             true_objects=dict(Counter(o.value for o in outcomes.truth.values())),
             predicted_objects=dict(Counter(o.value for o in outcomes.prediction.values())),
         )
-    view = view_of(Annotated(result.name, image, truth))
+    view = view_of(Annotated(result.name, image, truth, compared.annotated))
     return comparison(PredictedView(view, prediction[shown_box(truth)]), result, labels_are)

@@ -161,6 +161,7 @@ def mistakes_picture(
     """
     picture = dimmed(enlarged(image, side_px))
     true, guess = enlarged_labels(truth, side_px), enlarged_labels(predicted, side_px)
+    known = enlarged_labels(annotated, side_px)
     if labels_are == "instances":
         ignore = None if annotated.all() else ~annotated
         outcomes = classify_objects(predicted, truth, ignore=ignore)
@@ -181,10 +182,10 @@ def mistakes_picture(
             ((true == 0) & (guess > 0), Outcome.EXTRA),
             ((true > 0) & (guess > 0) & (true != guess), Outcome.MERGED),
         ):
-            picture = blended(picture, where, OUTCOME_COLOURS[outcome], 0.75)
+            picture = blended(picture, where & known, OUTCOME_COLOURS[outcome], 0.75)
         border = outlines(np.where(true == guess, guess, 0), 1)
         picture = blended(picture, border, OUTCOME_COLOURS[Outcome.MATCHED], 0.6)
-    return blended(picture, enlarged_labels(~annotated, side_px), (20, 20, 20), 0.6)
+    return blended(picture, ~known, (20, 20, 20), 0.6)
 
 
 def grid_picture(
