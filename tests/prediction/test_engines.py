@@ -17,6 +17,7 @@ from biounet.network_settings import FCNSettings, SlidingWindowSettings, UNetSet
 from biounet.networks import build_network, fold
 from biounet.prediction import predictor
 from biounet.prediction.engines import choice as engine_choice
+from biounet.prediction.engines import onnx_graph as onnx_graphs
 from biounet.prediction.engines import parts, take_parts, torch_engine
 from biounet.prediction.engines import timing as engine_timing
 from biounet.prediction.engines.agreement import (
@@ -106,8 +107,9 @@ def test_every_engine_computes_the_network_for_every_tile(settings, rng):
         for name, engine in engines.items():
             found = engine(tiles)
             assert found.dtype == np.float32
-            # float32 carries 7 digits; sums of some thousand terms lose two
-            np.testing.assert_allclose(found, expected, atol=3e-5, err_msg=name)
+            # float32 carries 7 digits; sums of some thousand terms lose two, and the unfolded
+            # network itself is up to 3.4e-5 off
+            np.testing.assert_allclose(found, expected, atol=1e-4, err_msg=name)
 
 
 @pytest.mark.parametrize(
@@ -124,9 +126,9 @@ def test_what_has_no_graph_of_free_size_is_said_and_computed_by_pytorch(settings
         onnx_graph(network_of(model), settings)
     tile = settings.footprint.input_for((settings.footprint.step[0] + 1,) * 2)
     with pytest.warns(UserWarning, match=r"openvino cannot be used: .* PyTorch computes instead"):
-        chosen = choose_engine(model, CPU, "openvino", "float32", tile, tmp_path / "t.json")
+        chosen = choose_engine(model, CPU, "openvino", "float32", tmp_path / "t.json")
     assert chosen.name == "torch"
-    chosen = choose_engine(model, CPU, "auto", "float32", tile, tmp_path / "t.json")
+    chosen = choose_engine(model, CPU, "auto", "float32", tmp_path / "t.json")
     assert chosen.name == "torch"  # and no warning: nobody asked for another
     tiles = rng.normal(size=(1, 1, *tile)).astype(np.float32)
     np.testing.assert_allclose(chosen.engine(tiles), in_float64(model, tiles), atol=3e-5)
@@ -160,8 +162,7 @@ def test_bfloat16_rounds_neither_the_image_nor_the_filters_that_see_it(rng):
 
 def test_openvino_in_bfloat16_is_as_near_as_pytorch(tmp_path):
     settings = UNetSettings(width=8, depth=2)
-    tile = settings.footprint.smallest_tile
-    chosen = choose_engine(a_model(settings), CPU, "openvino", "bfloat16", tile, tmp_path / "t")
+    chosen = choose_engine(a_model(settings), CPU, "openvino", "bfloat16", tmp_path / "t")
     assert (chosen.name, chosen.precision) == ("openvino", "bfloat16")
 
 
@@ -223,12 +224,11 @@ def broken(*_):
 def test_an_engine_that_fails_or_lies_is_replaced(name, impostor, why, monkeypatch, timings):
     monkeypatch.setattr(engine_choice, f"{name}_engine", impostor)
     model = a_model()
-    tile = model.settings.network.footprint.smallest_tile
     with pytest.warns(UserWarning, match=f"{name} cannot be used: .*{why}"):
-        chosen = choose_engine(model, CPU, name, "float32", tile, timings)
+        chosen = choose_engine(model, CPU, name, "float32", timings)
     assert chosen.name == "torch"
     with pytest.warns(UserWarning, match=f"{name} cannot be used: .*{why}"):
-        assert choose_engine(model, CPU, "auto", "float32", tile, timings).name != name
+        assert choose_engine(model, CPU, "auto", "float32", timings).name != name
     assert not timings.exists()  # a choice among too few is not remembered
 
 
@@ -244,9 +244,8 @@ def test_one_wrong_pixel_in_a_hundred_is_seen(monkeypatch, timings):
         return engine
 
     monkeypatch.setattr(engine_choice, "onnx_engine", slightly_wrong)
-    tile = NETWORKS["unet"].footprint.smallest_tile
     with pytest.warns(UserWarning, match="its numbers are not PyTorch's"):
-        choose_engine(a_model(), CPU, "onnx", "float32", tile, timings)
+        choose_engine(a_model(), CPU, "onnx", "float32", timings)
 
 
 @pytest.mark.parametrize(
@@ -256,16 +255,14 @@ def test_a_missing_engine_is_named_with_the_remedy(name, package, monkeypatch, t
     find = engine_choice.find_spec
     monkeypatch.setattr(engine_choice, "find_spec", lambda p: None if p == package else find(p))
     model = a_model()
-    tile = model.settings.network.footprint.smallest_tile
     words = rf"{package} is not installed \(pip install 'biounet\[cpu\]'\); PyTorch computes"
     with pytest.warns(UserWarning, match=words):
-        assert choose_engine(model, CPU, name, "auto", tile, timings).name == "torch"
-    assert choose_engine(model, CPU, "auto", "float32", tile, timings).name != name
+        assert choose_engine(model, CPU, name, "auto", timings).name == "torch"
+    assert choose_engine(model, CPU, "auto", "float32", timings).name != name
 
 
 def test_auto_takes_the_fastest_and_remembers(monkeypatch, timings):
     model, calls = a_model(), []
-    tile = model.settings.network.footprint.smallest_tile
 
     def fake_measure(engines, probe):
         calls.append((sorted(engines), probe.shape))
@@ -274,22 +271,34 @@ def test_auto_takes_the_fastest_and_remembers(monkeypatch, timings):
     monkeypatch.setattr(engine_choice, "measure", fake_measure)
     monkeypatch.setattr(engine_choice, "usable_threads", lambda: 1)
     for _ in range(2):
-        assert choose_engine(model, CPU, "auto", "float32", tile, timings).name == "onnx"
-    assert calls == [(["onnx", "openvino", "torch"], (1, 2, *tile))]
-    larger = tuple(n + 4 for n in tile)
-    choose_engine(model, CPU, "auto", "float32", larger, timings)
-    assert calls[1][1] == (1, 2, *larger)
+        assert choose_engine(model, CPU, "auto", "float32", timings).name == "onnx"
+    assert calls == [(["onnx", "openvino", "torch"], small_probe(model.settings.network).shape)]
     monkeypatch.setattr(engine_choice, "usable_threads", lambda: 2)
-    choose_engine(model, CPU, "auto", "float32", tile, timings)
-    assert len(calls) == 3
-    assert len(json.loads(timings.read_text())) == 3
+    choose_engine(model, CPU, "auto", "float32", timings)
+    assert len(calls) == 2
+    assert len(json.loads(timings.read_text())) == 2
+
+
+def test_nothing_is_made_or_computed_twice_before_an_engine_is_chosen(monkeypatch, timings):
+    """The first block waits for all of it."""
+    made = []
+    for name in ("torch_engine", "measure"):
+        plain = getattr(engine_choice, name)
+        counted = lambda *a, name=name, plain=plain: made.append(name) or plain(*a)  # noqa: E731
+        monkeypatch.setattr(engine_choice, name, counted)
+    graph = onnx_graphs.onnx_graph
+    monkeypatch.setattr(onnx_graphs, "onnx_graph", lambda *a: made.append("graph") or graph(*a))
+    choose_engine(a_model(), CPU, "auto", "float32", timings)
+    assert sorted(made) == ["graph", "measure", "torch_engine"]
+    made.clear()
+    choose_engine(a_model(), CPU, "torch", "bfloat16", timings)
+    assert made == ["torch_engine"]
 
 
 def test_auto_without_the_extra_is_pytorch_and_measures_nothing(monkeypatch, timings):
     monkeypatch.setattr(engine_choice, "find_spec", lambda _: None)
     monkeypatch.setattr(engine_choice, "measure", None)
-    tile = NETWORKS["unet"].footprint.smallest_tile
-    assert choose_engine(a_model(), CPU, "auto", "float32", tile, timings).name == "torch"
+    assert choose_engine(a_model(), CPU, "auto", "float32", timings).name == "torch"
     assert not timings.exists()
 
 
@@ -308,6 +317,7 @@ def test_timings_survive_damage_and_a_folder_that_cannot_be_written(tmp_path):
 
 
 def test_a_hopeless_engine_is_timed_on_one_tile(monkeypatch):
+    monkeypatch.setattr(engine_timing, "ENOUGH_S", 100.0)
     clock, calls = [0.0], {"quick": 0, "slow": 0}
     monkeypatch.setattr(engine_timing.time, "perf_counter", lambda: clock[0])
 
@@ -321,22 +331,27 @@ def test_a_hopeless_engine_is_timed_on_one_tile(monkeypatch):
     tile = np.zeros((1, 1, 4, 4), np.float32)
     seconds = measure({"quick": takes("quick", 1.0), "slow": takes("slow", 2.0)}, tile)
     assert seconds == {"quick": 1.0, "slow": 2.0}
-    assert calls == {"quick": 1 + engine_timing.N_TIMED, "slow": 2}
+    assert calls == {"quick": engine_timing.N_TIMED, "slow": 1}
 
 
-def test_a_stall_of_the_machine_does_not_decide(monkeypatch):
-    clock, calls = [0.0], [0]
+@pytest.mark.parametrize("scale", [1.0, 0.01], ids=["slow", "quick"])
+def test_a_stall_of_the_machine_does_not_decide(scale, monkeypatch):
+    """Two rounds where a tile takes long, four where not: one of each is after the stall."""
+    clock, calls = [0.0], {"stalled": 0, "steady": 0}
     monkeypatch.setattr(engine_timing.time, "perf_counter", lambda: clock[0])
+    n_rounds = 2 if scale == 1.0 else engine_timing.N_TIMED
 
     def stalled(_):
-        calls[0] += 1
-        clock[0] += 1.4 if calls[0] < 4 else 1.0
+        calls["stalled"] += 1
+        clock[0] += scale * (1.4 if calls["stalled"] < n_rounds else 1.0)
 
     def steady(_):
-        clock[0] += 1.2
+        calls["steady"] += 1
+        clock[0] += scale * 1.2
 
     seconds = measure({"stalled": stalled, "steady": steady}, np.zeros((1, 1, 4, 4), np.float32))
     assert min(seconds, key=seconds.__getitem__) == "stalled"
+    assert calls == {"stalled": n_rounds, "steady": n_rounds}
 
 
 @pytest.mark.parametrize(("changed", "precision"), [(0.0009, "bfloat16"), (0.0011, "float32")])
@@ -346,10 +361,9 @@ def test_auto_precision_goes_by_what_changed_on_the_models_own_images(
     monkeypatch.setattr(engine_choice, "choose_precision", lambda wanted, _: WANTED[wanted])
     record = rounding_record("bfloat16", Agreement(0.1, changed))
     model = replace(a_model(), provenance=record)
-    tile = model.settings.network.footprint.smallest_tile
-    chosen = choose_engine(model, CPU, "torch", "auto", tile, timings)
+    chosen = choose_engine(model, CPU, "torch", "auto", timings)
     assert chosen.precision == precision
-    assert choose_engine(model, CPU, "torch", "bfloat16", tile, timings).precision == "bfloat16"
+    assert choose_engine(model, CPU, "torch", "bfloat16", timings).precision == "bfloat16"
 
 
 WANTED = {"auto": "bfloat16", "bfloat16": "bfloat16", "float32": "float32"}
@@ -367,7 +381,7 @@ def test_auto_precision_measures_the_images_to_come_where_the_model_does_not_tel
     sample = rng.normal(size=(1, 1, *tile)).astype(np.float32)
 
     def chosen(sample):
-        return choose_engine(model, CPU, "torch", "auto", tile, timings, sample).precision
+        return choose_engine(model, CPU, "torch", "auto", timings, sample).precision
 
     assert chosen(None) == "float32"
     model.weights[last] = torch.tensor([9.0, -9.0])
@@ -394,7 +408,7 @@ def test_auto_precision_measures_the_images_to_come_where_the_model_does_not_tel
 )
 def test_what_does_not_exist_is_refused(device, engine, precision, words, timings):
     with pytest.raises(InputError, match=words):
-        choose_engine(a_model(), torch.device(device), engine, precision, (44, 44), timings)
+        choose_engine(a_model(), torch.device(device), engine, precision, timings)
 
 
 def test_never_more_threads_than_cores(monkeypatch):
@@ -424,8 +438,7 @@ def test_a_predictor_says_what_it_computes_with(average, monkeypatch, timings, r
 def test_pytorch_alone_needs_none_of_the_extra(monkeypatch, timings):
     for package in ("openvino", "onnx", "onnxruntime"):
         monkeypatch.setitem(sys.modules, package, None)
-    tile = NETWORKS["unet"].footprint.smallest_tile
-    assert choose_engine(a_model(), CPU, "torch", "float32", tile, timings).name == "torch"
+    assert choose_engine(a_model(), CPU, "torch", "float32", timings).name == "torch"
 
 
 @pytest.mark.parametrize(

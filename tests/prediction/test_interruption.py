@@ -129,7 +129,10 @@ def undisturbed(processes, model_path, inputs, out):
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("n_kills", [4, pytest.param(60, marks=pytest.mark.slow)])
+MANY = pytest.param(60, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])
+
+
+@pytest.mark.parametrize("n_kills", [4, MANY])
 def test_killed_at_random_moments(processes, model_path, inputs, tmp_path, n_kills):
     rng = np.random.default_rng(n_kills)
     seconds = undisturbed(processes, model_path, inputs, tmp_path / "whole")

@@ -58,19 +58,25 @@ class Clock:
         return tiles
 
 
+PROBE = 316
 # a tile's seconds: 956 px are the best for a pixel, 1212 px have left the caches
-COSTS = {700: 0.3, 956: 0.5, 572: 0.25, 1212: 1.6}
+COSTS = {PROBE: 0.03, 700: 0.3, 956: 0.5, 572: 0.25, 1212: 1.6}
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tile_choice, "TRIALS_S", 10.0)
+
+
+@pytest.mark.usefixtures("patient")
 def test_the_tile_is_measured_once_for_a_large_image(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(tile_choice, "TRIALS_S", 10.0)
     network, file = UNetSettings(), tmp_path / "cache" / "t.json"
     clock = Clock(monkeypatch, COSTS)
     found = measured_tile(clock, network, (8192, 8192), 1, file, "key")
     assert found == (956, 956)
-    assert clock.sides == [700, 700, 956, 956, 572, 572, 1212, 1212]
+    assert clock.sides == [PROBE, PROBE, 700, 956, 572, 1212]
     again = Clock(monkeypatch, COSTS)
     assert measured_tile(again, network, (8192, 8192), 1, file, "key") == (956, 956)
     assert again.sides == []
@@ -82,25 +88,45 @@ def test_images_of_little_work_are_not_measured_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     clock = Clock(monkeypatch, COSTS)
-    file = tmp_path / "t.json"
-    assert measured_tile(clock, UNetSettings(), (512, 512), 100, file, "key") == (700, 700)
-    assert clock.sides == [700, 700]
+    network, file = UNetSettings(), tmp_path / "t.json"
+    assert measured_tile(clock, network, (512, 512), 19, file, "key") == (700, 700)
+    assert clock.sides == []  # as long a tile as the trials may take, and still less than a minute
+    assert measured_tile(clock, network, (512, 512), 100, file, "key") == (700, 700)
+    assert clock.sides == [PROBE, PROBE]
     assert not file.exists()
-    measured_tile(clock, UNetSettings(), (512, 512), 250, file, "key")
+    measured_tile(clock, network, (512, 512), 250, file, "key")
     assert file.exists()  # many small ones are as much work
 
 
-def test_trials_end_when_their_time_is_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    clock = Clock(monkeypatch, {700: 0.3, 956: 1.2, 572: 0.25, 1212: 1.6})
-    found = measured_tile(clock, UNetSettings(), (8192, 8192), 1, tmp_path / "t.json", "key")
-    assert clock.sides == [700, 700, 956, 956]
-    assert found == (700, 700)
+def test_a_trial_is_begun_only_where_it_fits_the_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """1212 px are predicted from 572: 0.25 s x (1212 / 572)² = 1.12 s; 1.95 s are left of 3 s."""
+    monkeypatch.setattr(tile_choice, "TRIALS_S", 3.0)
+    clock = Clock(monkeypatch, COSTS)
+    measured_tile(clock, UNetSettings(), (8192, 8192), 1, tmp_path / "a.json", "key")
+    assert clock.sides == [PROBE, PROBE, 700, 956, 572, 1212]
+    monkeypatch.setattr(tile_choice, "TRIALS_S", 2.1)
+    clock = Clock(monkeypatch, COSTS)
+    measured_tile(clock, UNetSettings(), (8192, 8192), 1, tmp_path / "b.json", "key")
+    assert clock.sides == [PROBE, PROBE, 700, 956, 572]
 
 
+def test_tiles_that_take_long_are_not_tried(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The usual one and another would take 2 x 0.15 s x (700² + 956²) / 316² = 4.2 s."""
+    clock = Clock(monkeypatch, {PROBE: 0.15})
+    file = tmp_path / "t.json"
+    assert measured_tile(clock, UNetSettings(), (8192, 8192), 1, file, "key") == (700, 700)
+    assert clock.sides == [PROBE, PROBE]
+    assert not file.exists()
+
+
+@pytest.mark.usefixtures("patient")
 def test_a_remembered_tile_must_fit_the_memory_of_now(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(tile_choice, "TRIALS_S", 10.0)
     clock, file = Clock(monkeypatch, COSTS), tmp_path / "t.json"
     measured_tile(clock, UNetSettings(), (8192, 8192), 1, file, "key")
     monkeypatch.setattr(tile_choice, "fits", lambda _, shape: shape[0] < 900)

@@ -13,7 +13,6 @@ from biounet.images.statistics import intensity_statistics
 from biounet.model import Intensity, ModelFile
 from biounet.prediction.averaging import average_rotations, d4_engine
 from biounet.prediction.engines import Engine, choose_device
-from biounet.prediction.engines.agreement import small_probe
 from biounet.prediction.engines.choice import choose_engine, usable_threads
 from biounet.prediction.engines.timing import timing_key, timings_file
 from biounet.prediction.intensity import intensity_of
@@ -99,10 +98,9 @@ def make_predictor(
     turns = n_rotations(average)
     on_cpu = device == "auto" and engine in ("openvino", "onnx")
     where = choose_device("cpu" if on_cpu else device)
-    timed_on = small_probe(network).shape[2:]  # a fifth of a tile: the first block comes sooner
     sample = None if ahead is None or precision != "auto" else _sample(model, ahead)
     file = timings_file()
-    chosen = choose_engine(model, where, engine, precision, timed_on, file, sample)
+    chosen = choose_engine(model, where, engine, precision, file, sample)
     note = ""
     if tile is None and ahead is not None:
         kept = (chosen.name, chosen.precision, where.type)

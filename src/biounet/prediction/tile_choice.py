@@ -5,27 +5,34 @@ machine, so it is measured, once, and remembered.
 """
 
 import time
+from math import prod
 from pathlib import Path
 
+import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from biounet.geometry import Shape, choose_tile, plan_tiles
 from biounet.network_settings import NetworkSettings
 from biounet.prediction.engines import Engine
-from biounet.prediction.engines.agreement import probe_tile
+from biounet.prediction.engines.agreement import probe_tile, small_probe
 from biounet.prediction.engines.timing import recall, remember
 
 OUTPUT_PX = {2: 516, 3: 60}
 """Side of the output tile that is usual."""
 
 TRIALS_PX = {2: (772, 388, 1028), 3: (76, 44, 92)}
-"""The others that are measured, in this order."""
+"""The others that are tried, in this order."""
 
-TRIALS_S = 2.0
-"""No other trial is begun after this time."""
+TRIALS_S = 3.0
+"""What all trials together may take: the first block waits for them."""
 
 PAYS_S = 60.0
 """Work of less time, in usual tiles, is not worth the trials."""
+
+TRIAL_FACTOR = 2.0
+"""A trial takes about as many times longer a pixel than a small tile that was computed before: it
+is prepared for its shape, and leaves the caches. Measured: 1.6 to 2.3."""
 
 BYTES_PER_VALUE = 4
 VALUES_PER_PX = 6
@@ -39,10 +46,7 @@ MEMORY_SHARE = 0.4
 
 def tile_bytes(network: NetworkSettings, input_shape: Shape) -> int:
     """About the memory that one tile takes."""
-    n_pixels = 1
-    for n in input_shape:
-        n_pixels *= n
-    return n_pixels * network.width * VALUES_PER_PX * BYTES_PER_VALUE
+    return prod(input_shape) * network.width * VALUES_PER_PX * BYTES_PER_VALUE
 
 
 def affordable_tile(
@@ -76,6 +80,8 @@ def measured_tile(
 ) -> Shape:
     """The tile that predicts images in the least time, by what each size takes here.
 
+    The usual one where there is little to do, or trials would take too long.
+
     Args:
         engine: that will compute.
         image_shape: of one image, without channels.
@@ -85,24 +91,29 @@ def measured_tile(
     """
     usual = affordable_tile(network)
     seconds = recall(remembered, key)
-    if seconds is None:
-        costs = {usual: tile_s(engine, network, usual)}
-        if (
-            len(plan_tiles(image_shape, network.footprint, usual)) * n_images * costs[usual]
-            < PAYS_S
-        ):
-            return usual
-        began = time.perf_counter()
-        for output_px in TRIALS_PX[network.dimensions]:
-            if time.perf_counter() - began > TRIALS_S:
-                break
-            shape = affordable_tile(network, output_px=output_px)
-            costs[shape] = tile_s(engine, network, shape)
-        remember(remembered, key, {"x".join(map(str, s)): cost for s, cost in costs.items()})
-    else:
+    if seconds is not None:
         costs = {tuple(map(int, sides.split("x"))): cost for sides, cost in seconds.items()}
         costs = {shape: cost for shape, cost in costs.items() if fits(network, shape)}
-    return choose_tile(image_shape, network.footprint, costs) if costs else usual
+        return choose_tile(image_shape, network.footprint, costs) if costs else usual
+    n_tiles = len(plan_tiles(image_shape, network.footprint, usual)) * n_images
+    if n_tiles * TRIALS_S < PAYS_S:  # tiles that take longer are not tried
+        return usual
+    others = (affordable_tile(network, output_px=n) for n in TRIALS_PX[network.dimensions])
+    shapes = list(dict.fromkeys([usual, *others]))
+    probe = small_probe(network)
+    engine(probe)
+    px_s = TRIAL_FACTOR * tile_s(engine, probe) / prod(probe.shape[2:])
+    if n_tiles * px_s * prod(usual) < PAYS_S or px_s * sum(map(prod, shapes[:2])) > TRIALS_S:
+        return usual
+    costs = {}
+    left_s = TRIALS_S
+    for shape in shapes:
+        if px_s * prod(shape) <= left_s:
+            costs[shape] = tile_s(engine, probe_tile(network.channels, shape))
+            left_s -= costs[shape]
+            px_s = costs[shape] / prod(shape)
+    remember(remembered, key, {"x".join(map(str, s)): cost for s, cost in costs.items()})
+    return choose_tile(image_shape, network.footprint, costs)
 
 
 def fits(network: NetworkSettings, shape: Shape) -> bool:
@@ -110,10 +121,8 @@ def fits(network: NetworkSettings, shape: Shape) -> bool:
     return tile_bytes(network, shape) <= psutil.virtual_memory().available * MEMORY_SHARE
 
 
-def tile_s(engine: Engine, network: NetworkSettings, shape: Shape) -> float:
-    """Seconds for one tile, after one that makes the engine ready."""
-    tile = probe_tile(network.channels, shape)
-    engine(tile)
+def tile_s(engine: Engine, tile: NDArray[np.float32]) -> float:
+    """Seconds for one tile (1, C, …)."""
     began = time.perf_counter()
     engine(tile)
     return time.perf_counter() - began

@@ -6,7 +6,9 @@ of those is the fastest is measured once a machine (`timing.py`).
 
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 
 from biounet.errors import InputError
-from biounet.geometry import Shape
 from biounet.model import ModelFile, network_of
 from biounet.networks import fold
 from biounet.prediction.engines import (
@@ -26,14 +27,8 @@ from biounet.prediction.engines import (
     take_parts,
     torch_engine,
 )
-from biounet.prediction.engines.agreement import (
-    Agreement,
-    agreement,
-    is_equal,
-    probe_tile,
-    small_probe,
-)
-from biounet.prediction.engines.rounding import measure_rounding, recorded_rounding
+from biounet.prediction.engines.agreement import Agreement, agreement, is_equal, small_probe
+from biounet.prediction.engines.rounding import compare_rounding, recorded_rounding
 from biounet.prediction.engines.runtimes import NotExpressibleError, onnx_engine, openvino_engine
 from biounet.prediction.engines.timing import measure, recall, remember, timing_key
 
@@ -57,25 +52,37 @@ class Choice:
 
 @dataclass(frozen=True)
 class Judge:
-    """What the engines of a model are held against.
+    """What the other engines for the CPU are held against.
 
     Attributes:
         model: the model.
-        device: where PyTorch computes.
+        pytorch: PyTorch, ready, which needs no judging.
         precision: of all engines.
-        n_threads: of the engines for the CPU.
-        probe: the tile on which engines are compared.
+        n_threads: of each.
+        probe: the tile on which engines are compared, and timed.
         reference: PyTorch's probabilities for it, in float32.
         lost: how far PyTorch itself is from them at this precision.
     """
 
     model: ModelFile
-    device: torch.device
+    pytorch: Engine
     precision: str
     n_threads: int
     probe: NDArray[np.float32]
     reference: NDArray[np.float32]
     lost: Agreement
+
+    @cached_property
+    def graph(self) -> bytes:
+        """The network as the other engines take it; in bfloat16 it takes tiles in parts."""
+        from biounet.prediction.engines.onnx_graph import onnx_graph
+
+        network, settings = network_of(self.model), self.model.settings.network
+        if self.precision == "bfloat16":
+            network = take_parts(fold(network))
+            settings = settings.model_copy(update={"channels": 3 * settings.channels})
+        graph: bytes = onnx_graph(network, settings).SerializeToString()
+        return graph
 
 
 def choose_engine(
@@ -83,7 +90,6 @@ def choose_engine(
     device: torch.device,
     engine: str,
     precision: str,
-    tile: Shape,
     timings: Path,
     sample: NDArray[np.float32] | None = None,
 ) -> Choice:
@@ -98,7 +104,6 @@ def choose_engine(
             than 0.1 % of the labels of real images; else float32), `float32`, `bfloat16` or
             `float16`. The images are those that the model was validated on; those to come, if its
             file does not tell.
-        tile: the input tile that engines are timed on.
         timings: the file in which timings are remembered.
         sample: a tile (1, C, …) of the images to come, normalised; without it, a model that does
             not tell what it loses computes in float32.
@@ -107,14 +112,29 @@ def choose_engine(
         InputError: an engine or precision that does not exist, or not on this device.
     """
     _refuse(device, engine, precision)
-    judge = _settle(model, device, "float32" if engine == "onnx" else precision, sample)
+    if engine == "onnx":
+        precision = "float32"
+
+    @cache
+    def pytorch(at: str) -> Engine:
+        return torch_engine(network_of(model), device, at)
+
+    chosen = _settle(model, pytorch, device, precision, sample)
+    if engine == "torch" or device.type != "cpu":
+        return Choice(pytorch(chosen), "torch", chosen)
+    probe = small_probe(model.settings.network)
+    reference = pytorch("float32")(probe)
+    lost = NO_LOSS
+    if chosen != "float32":
+        lost = agreement(pytorch(chosen)(probe), reference)
+    judge = Judge(model, pytorch(chosen), chosen, usable_threads(), probe, reference, lost)
     if engine == "auto":
-        return _fastest(judge, tile, timings)
+        return _fastest(judge, timings)
     try:
-        return Choice(_checked(engine, judge), engine, judge.precision)
+        return Choice(_checked(engine, judge), engine, chosen)
     except EngineError as error:
         warnings.warn(f"{error}; PyTorch computes instead", stacklevel=2)
-    return Choice(_build("torch", judge), "torch", judge.precision)
+    return Choice(judge.pytorch, "torch", chosen)
 
 
 class EngineError(RuntimeError):
@@ -122,28 +142,27 @@ class EngineError(RuntimeError):
 
 
 def _settle(
-    model: ModelFile, device: torch.device, precision: str, sample: NDArray[np.float32] | None
-) -> Judge:
-    """Decide the precision by what PyTorch itself loses at it."""
-    probe = small_probe(model.settings.network)
-    reference = torch_engine(network_of(model), device, "float32")(probe)
-    chosen, lost = choose_precision(precision, device), NO_LOSS
-    if precision == "auto" and chosen != "float32":
-        known = recorded_rounding(model, chosen)
-        if known is None and sample is not None:
-            known = measure_rounding(model, device, chosen, [sample])
-        if known is None or known.changed > LABELS_CHANGED:
-            chosen = "float32"
-    if chosen != "float32":
-        lost = agreement(torch_engine(network_of(model), device, chosen)(probe), reference)
-    return Judge(model, device, chosen, usable_threads(), probe, reference, lost)
+    model: ModelFile,
+    pytorch: Callable[[str], Engine],
+    device: torch.device,
+    precision: str,
+    sample: NDArray[np.float32] | None,
+) -> str:
+    """The precision of a name; `auto` goes by what PyTorch loses at the lower one."""
+    chosen = choose_precision(precision, device)
+    if precision != "auto" or chosen == "float32":
+        return chosen
+    known = recorded_rounding(model, chosen)
+    if known is None and sample is not None:
+        known = compare_rounding(pytorch("float32"), pytorch(chosen), [sample])
+    return "float32" if known is None or known.changed > LABELS_CHANGED else chosen
 
 
-def _fastest(judge: Judge, tile: Shape, timings: Path) -> Choice:
+def _fastest(judge: Judge, timings: Path) -> Choice:
     """The fastest engine of those that are installed and give the right numbers."""
-    names = _installed(judge)
+    names = _installed(judge.precision)
     settings = judge.model.settings.network
-    key = timing_key(settings, tile, judge.n_threads, judge.precision, names)
+    key = timing_key(settings, judge.probe.shape[2:], judge.n_threads, judge.precision, names)
     seconds = recall(timings, key) if len(names) > 1 else {"torch": 0.0}
     ready: dict[str, Engine] = {}
     if seconds is None:
@@ -153,7 +172,7 @@ def _fastest(judge: Judge, tile: Shape, timings: Path) -> Choice:
             except EngineError as error:
                 if not isinstance(error.__cause__, NotExpressibleError):  # that is no fault
                     warnings.warn(str(error), stacklevel=3)
-        seconds = measure(ready, probe_tile(settings.channels, tile))
+        seconds = measure(ready, judge.probe)
         if len(ready) == len(names):
             remember(timings, key, seconds)
     for name in sorted(seconds, key=seconds.__getitem__):
@@ -164,14 +183,12 @@ def _fastest(judge: Judge, tile: Shape, timings: Path) -> Choice:
     raise AssertionError("PyTorch is always among the engines")
 
 
-def _installed(judge: Judge) -> tuple[str, ...]:
+def _installed(precision: str) -> tuple[str, ...]:
     """The engines that can be candidates; ONNX Runtime computes in float32 only."""
-    if judge.device.type != "cpu":
-        return ("torch",)
     return tuple(
         name
         for name, packages in PACKAGES.items()
-        if all(map(find_spec, packages)) and (name != "onnx" or judge.precision == "float32")
+        if all(map(find_spec, packages)) and (name != "onnx" or precision == "float32")
     )
 
 
@@ -181,6 +198,8 @@ def _checked(name: str, judge: Judge) -> Engine:
     Raises:
         EngineError: it is not installed, does not take the network, or gives other numbers.
     """
+    if name == "torch":
+        return judge.pytorch
     try:
         engine = _build(name, judge)
         found = agreement(engine(judge.probe), judge.reference)
@@ -192,23 +211,12 @@ def _checked(name: str, judge: Judge) -> Engine:
 
 
 def _build(name: str, judge: Judge) -> Engine:
-    network = network_of(judge.model)
-    if name == "torch":
-        return torch_engine(network, judge.device, judge.precision)
     if missing := [package for package in PACKAGES[name] if find_spec(package) is None]:
         raise EngineError(f"{missing[0]} is not installed (pip install 'biounet[cpu]')")
-    from biounet.prediction.engines.onnx_graph import onnx_graph
-
-    settings = judge.model.settings.network
     if name == "onnx":
-        return onnx_engine(onnx_graph(network, settings).SerializeToString(), judge.n_threads)
-    if judge.precision != "bfloat16":
-        graph = onnx_graph(network, settings).SerializeToString()
-        return openvino_engine(graph, judge.precision, judge.n_threads)
-    wide = settings.model_copy(update={"channels": 3 * settings.channels})
-    graph = onnx_graph(take_parts(fold(network)), wide).SerializeToString()
-    engine = openvino_engine(graph, judge.precision, judge.n_threads)
-    return lambda tiles: engine(parts(tiles))
+        return onnx_engine(judge.graph, judge.n_threads)
+    engine = openvino_engine(judge.graph, judge.precision, judge.n_threads)
+    return (lambda tiles: engine(parts(tiles))) if judge.precision == "bfloat16" else engine
 
 
 def usable_threads() -> int:

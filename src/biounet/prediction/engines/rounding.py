@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from biounet.model import ModelFile, network_of
-from biounet.prediction.engines import torch_engine
+from biounet.prediction.engines import Engine, torch_engine
 from biounet.prediction.engines.agreement import Agreement, agreement
 
 RECORD = "rounding"
@@ -24,6 +24,13 @@ def measure_rounding(
 ) -> Agreement:
     """How far PyTorch at a precision is from float32 on all tiles together."""
     exact, rounded = (torch_engine(network_of(model), device, p) for p in ("float32", precision))
+    return compare_rounding(exact, rounded, tiles)
+
+
+def compare_rounding(
+    exact: Engine, rounded: Engine, tiles: Sequence[NDArray[np.float32]]
+) -> Agreement:
+    """How far an engine that rounds is from an exact one on all tiles together."""
     found = [agreement(rounded(tile), exact(tile)) for tile in tiles]
     changed = float(np.mean([one.changed for one in found]))
     return Agreement(max(one.largest for one in found), changed)

@@ -21,10 +21,13 @@ from biounet.network_settings import NetworkSettings
 from biounet.prediction.engines import Engine
 
 N_TIMED = 4
-"""Tiles that each engine is timed on after one to warm up; the fastest counts."""
+"""How often each engine is timed; the fastest counts."""
+
+ENOUGH_S = 0.7
+"""Two rounds are enough where they take longer."""
 
 HOPELESS = 1.5
-"""An engine slower than the best so far by this factor is timed on one tile only."""
+"""An engine slower than the best so far by this factor is timed once only."""
 
 
 def timings_file() -> Path:
@@ -60,13 +63,14 @@ def _version(package: str) -> str | None:
 
 
 def measure(engines: Mapping[str, Engine], tile: NDArray[np.float32]) -> dict[str, float]:
-    """Seconds of each engine for one tile (1, C, …)."""
+    """Seconds of each engine for a tile (1, C, …) that it has computed before."""
     if len(engines) == 1:
         return dict.fromkeys(engines, 0.0)
-    for engine in engines.values():
-        engine(tile)
+    began = time.perf_counter()
     seconds = {name: _time(engine, tile) for name, engine in engines.items()}
-    for _ in range(N_TIMED - 1):  # in turns: other work on the machine must not hit one of them
+    for n_done in range(1, N_TIMED):  # in turns: other work on the machine must not hit one of them
+        if n_done >= 2 and time.perf_counter() - began > ENOUGH_S:
+            break
         for name, engine in engines.items():
             if seconds[name] < HOPELESS * min(seconds.values()):
                 seconds[name] = min(seconds[name], _time(engine, tile))
