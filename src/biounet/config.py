@@ -189,7 +189,7 @@ PAPER = Settings(
 FAST = Settings(
     preset="fast",
     network=UNetSettings(width=32, normalisation="weight-standardisation", dropout=0.0),
-    augmentation=AugmentationSettings(scale=0.25, contrast=0.25, gamma=0.2, noise=0.2),
+    augmentation=AugmentationSettings(scale=0.5, contrast=0.25, gamma=0.2, noise=0.2),
     training=TrainingSettings(average_decay=0.995, gradient_norm=1.0),
 )
 """What reaches a given validation score in the fewest CPU minutes."""
