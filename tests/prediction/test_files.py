@@ -122,6 +122,54 @@ def test_frames_of_a_sequence_are_linked(tmp_path, model_path, small_model, blob
     ]
 
 
+def test_single_slices_of_a_folder_are_one_submission(tmp_path, model_path, small_model, blobs):
+    folder = tmp_path / "slices"
+    folder.mkdir()
+    slices = [blobs(k, 60, 50) for k in range(3)]
+    for name, one in zip(("s2", "s10", "s1"), (slices[1], slices[2], slices[0]), strict=True):
+        write_image(folder / f"{name}.tif", one, "YX")
+    write_image(folder / "stack.tif", np.stack(slices[:2]), "TYX")
+    options = PLAIN.model_copy(update={"save": ("labels", "isbi2012")})
+    out = tmp_path / "out"
+    assert not predict_files(model_path, [folder], out, options).failed
+    stack = pixels(out / "slices_isbi2012.tif")
+    expected = np.stack([1 - segmented(small_model, one)[0][0] for one in slices])
+    np.testing.assert_allclose(stack, expected, atol=1e-6)
+    assert (stack.dtype, stack.shape) == (np.float32, (3, 60, 50))
+    assert sorted(p.name for p in out.glob("*isbi2012.tif")) == [
+        "slices_isbi2012.tif",
+        "stack_isbi2012.tif",
+    ]
+    assert not list(out.glob(".*"))
+    assert predict_files(model_path, [folder], out, options).skipped == 4
+    alone = tmp_path / "alone"
+    predict_files(model_path, [folder / "s2.tif"], alone, options)
+    np.testing.assert_allclose(pixels(alone / "s2_isbi2012.tif"), expected[1], atol=1e-6)
+
+
+def test_slices_that_make_no_submission(tmp_path, model_path, blobs):
+    folder = tmp_path / "slices"
+    folder.mkdir()
+    for k in range(3):
+        write_image(folder / f"{k}.tif", blobs(k, 60, 50), "YX")
+    options = PLAIN.model_copy(update={"save": ("isbi2012",)})
+    (folder / "1.tif").write_bytes(b"II*\0 nonsense")
+    failed = dict(predict_files(model_path, [folder], tmp_path / "out", options).failed)
+    assert failed[folder / "0.tif"] == "not in slices_isbi2012.tif: 1.tif failed"
+    assert "damaged" in failed[folder / "1.tif"]
+    write_image(folder / "1.tif", blobs(1, 60, 51), "YX")
+    failed = dict(predict_files(model_path, [folder], tmp_path / "out", options).failed)
+    assert "0.tif is 60 x 50 px, 1.tif is 60 x 51 px" in failed[folder / "2.tif"]
+    assert not list((tmp_path / "out").glob("*.tif"))
+    write_image(folder / "1.tif", blobs(1, 60, 50), "YX")
+    assert not predict_files(model_path, [folder], tmp_path / "out", options).failed
+    assert len(pixels(tmp_path / "out" / "slices_isbi2012.tif")) == 3
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "slices_isbi2012.tif").write_bytes(b"mine")
+    with pytest.raises(InputError, match="is there already"):
+        predict_files(model_path, [folder], tmp_path / "other", options)
+
+
 def test_one_broken_file_stops_no_other_and_a_second_run_does_the_rest(tmp_path, model_path, blobs):
     folder = tmp_path / "in"
     folder.mkdir()
@@ -214,7 +262,7 @@ def test_same_name_from_another_folder_is_refused(tmp_path, model_path, blobs):
         (tmp_path / folder).mkdir()
         write_image(tmp_path / folder / "a.tif", blobs(k, 40, 50 + k), "YX")
     both = [tmp_path / "x" / "a.tif", tmp_path / "y" / "a.tif"]
-    with pytest.raises(InputError, match=r"two images for one output a_labels\.tif"):
+    with pytest.raises(InputError, match=r"two inputs for one output a_labels\.tif"):
         predict_files(model_path, both, tmp_path / "out", PLAIN)
     assert not (tmp_path / "out").exists()
     predict_files(model_path, both[:1], tmp_path / "out", PLAIN)

@@ -38,8 +38,9 @@ def predict(
     out
         Folder of the results.
     save
-        Any of labels (the default), probabilities, rois (ImageJ), geojson (QuPath), table, ctc,
-        isbi2012.
+        Any of labels (the default), probabilities, rois (ImageJ), geojson (QuPath), table, ctc
+        (the frames of a folder are linked), isbi2012 (the single slices of a folder, in the order
+        of their numbers, become one stack).
     objects
         Labels by what the model's validation images liked best (`auto`), or by `components`, which
         works for images of any size.

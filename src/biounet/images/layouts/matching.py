@@ -58,6 +58,12 @@ def list_images(folder: Path) -> list[Path]:
     )
 
 
+def by_number(path: Path) -> list[str | int]:
+    """A key to sort files by name as people do: slice 2 before slice 10."""
+    parts = re.split(r"(\d+)", path.name)
+    return [int(part) if k % 2 else part for k, part in enumerate(parts)]
+
+
 def refuse_pickled(paths: Sequence[Path]) -> None:
     """Raise InputError for Cellpose's `_seg.npy` files, which can run code when opened."""
     for path in paths:

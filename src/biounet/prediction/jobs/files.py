@@ -12,18 +12,16 @@ import numpy as np
 from biounet.config import PredictionSettings, Save
 from biounet.errors import InputError, OutputError
 from biounet.images.atomic import cannot_write, remove_leftovers
-from biounet.images.challenge import frame_number
 from biounet.images.channels import grouped_channels, read_channels
 from biounet.images.formats.ome_zarr_reading import count_missing_chunks
 from biounet.images.image import Image
-from biounet.images.reading import read_image
 from biounet.model import read_model
 from biounet.prediction.instances import label_objects
 from biounet.prediction.jobs.job import fits_memory, work_folder
 from biounet.prediction.jobs.large import predict_large
 from biounet.prediction.jobs.ledger import add_to_ledger, is_finished, read_ledger
 from biounet.prediction.jobs.options import OnProgress, Outcome
-from biounet.prediction.jobs.outputs import Result, write_labels, write_output, write_sequence
+from biounet.prediction.jobs.outputs import Result, write_labels, write_output
 from biounet.prediction.jobs.recipe import (
     RECIPE_NAME,
     Recipe,
@@ -38,9 +36,9 @@ from biounet.prediction.jobs.tasks import (
     missing,
     plan_tasks,
     refuse_strangers,
-    sequences_of,
     sources_of,
 )
+from biounet.prediction.jobs.wholes import join_parts, wholes_of
 from biounet.prediction.jobs.workers import Crew, kept_threads, open_crew
 from biounet.prediction.planes import iterate_planes, planes_of, resolve_axes
 from biounet.prediction.predictor import Ahead, Predictor, predict_plane
@@ -82,19 +80,19 @@ def predict_files(
     ledger = read_ledger(out)
     found = find_inputs(inputs, out, ledger)
     n_channels = read_model(model_path).settings.network.channels
-    tasks = plan_tasks(grouped_channels(found, n_channels), out, options.save)
+    tasks = plan_tasks(grouped_channels(found, n_channels), out, options.save, options.axes)
     if read_recipe(out) is None:
         refuse_strangers(tasks)
-    sequences = sequences_of(tasks)
+    wholes = wholes_of(tasks)
     with kept_threads(), open_crew(options) as crew:
         ahead = None if read_recipe(out) else _ahead(tasks, model_path, options)
         recipe = settle_recipe(model_path, out, options, crew.threads, ahead)
         # A model that cannot be used is told before all else.
         note = ready_predictor(model_path, recipe).note
         finished = {
-            result
-            for result, frames in sequences.items()
-            if is_finished(ledger, out, result, sources_of(frames))
+            whole
+            for whole, parts in wholes.items()
+            if is_finished(ledger, out, whole, sources_of(parts))
         }
         to_do = [missing(task, ledger, finished) for task in tasks]
         for task in to_do:
@@ -103,9 +101,9 @@ def predict_files(
         to_do = [task for task in to_do if task.save]
         remove_leftovers(out, _names(to_do) | {RECIPE_NAME})
         failures = _run(to_do, SegmentFile(model_path, recipe, options), crew, on_progress, tasks)
-    for result, frames in sequences.items():
-        if result not in finished:
-            _link(result, frames, failures)
+    for whole, parts in wholes.items():
+        if whole not in finished:
+            failures |= join_parts(whole, parts, failures)
     if len(failures) == len(tasks):
         discard_recipe(out)
     return Outcome(
@@ -210,8 +208,9 @@ class SegmentFile:
     def _write(self, result: Result, task: FileTask, predictor: Predictor) -> None:
         for kind in task.save:
             path = task.output(kind)
-            if kind == "ctc" and task.sequence is not None:
+            if task.whole(kind) is not None:
                 _make_folder(path.parent)
+            if kind == "ctc" and task.sequence is not None:
                 write_labels(path, result.labels, result.axes, result.image.pixel_size_um)
             else:
                 write_output(result, predictor.model, kind, path)
@@ -236,36 +235,10 @@ def segment_image(image: Image, predictor: Predictor, save: Sequence[Save]) -> R
     return Result(image, names + "ZYX"[-network.dimensions :], sizes, labels, probabilities)
 
 
-def _link(result: Path, frames: Sequence[FileTask], failures: Failures) -> None:
-    """Link the frames of a sequence, when all are there."""
-    broken = [frame.path for frame in frames if frame.path in failures]
-    if broken:
-        for frame in frames:
-            failures.setdefault(frame.path, f"not linked: {broken[0].name} failed")
-        return
-    waiting = [frame.output("ctc") for frame in frames]
-    numbered = [frame_number(frame.path) or (0, 3) for frame in frames]
-    try:
-        write_sequence(
-            result,
-            (
-                (number, np.asarray(read_image(path).data))
-                for (number, _), path in zip(numbered, waiting, strict=True)
-            ),
-            max(n_digits for _, n_digits in numbered),
-        )
-        add_to_ledger(result.parent, result, sources_of(frames))
-    except InputError as error:
-        failures |= {frame.path: str(error) for frame in frames}
-        return
-    shutil.rmtree(waiting[0].parent, ignore_errors=True)
-
-
 def _names(tasks: Sequence[FileTask]) -> set[str]:
     """Of everything that is written into the output folder for these tasks."""
-    outputs = {task.output(kind).name for task in tasks for kind in task.save}
-    sequences = {task.sequence.name for task in tasks if task.sequence is not None}
-    return outputs | sequences | {work_folder(task).name for task in tasks}
+    outputs = {(t.whole(kind) or t.output(kind)).name for t in tasks for kind in t.save}
+    return outputs | {work_folder(task).name for task in tasks}
 
 
 def _make_folder(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Which inputs there are, and what is still to be done for each."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from biounet.images.challenge import frame_number
 from biounet.images.channels import channel_of
 from biounet.images.formats.ome_zarr_reading import ZARR_SUFFIXES
 from biounet.images.layouts.matching import list_images
-from biounet.images.reading import image_stem, image_suffix, is_image
+from biounet.images.reading import image_stem, image_suffix, is_image, read_header
 from biounet.prediction.jobs.ledger import Ledger, Sources, is_finished, source_of
 
 ENDINGS: dict[Save, str] = {
@@ -31,12 +32,14 @@ class FileTask:
         out: the folder of its outputs.
         save: what to write.
         sequence: the result folder to which it belongs as a frame; None: it is no frame.
+        stack: the submission of which it is a slice; None: it has its own.
     """
 
     sources: Sources
     out: Path
     save: tuple[Save, ...]
     sequence: Path | None = None
+    stack: Path | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -59,10 +62,16 @@ class FileTask:
         """Whether the input is an OME-Zarr; then its output is one, too."""
         return (image_suffix(self.path) or "").lower() in ZARR_SUFFIXES
 
+    def whole(self, kind: Save) -> Path | None:
+        """The output of several inputs of which this one's is a part; None: it has its own."""
+        wholes: dict[Save, Path | None] = {"ctc": self.sequence, "isbi2012": self.stack}
+        return wholes.get(kind)
+
     def output(self, kind: Save) -> Path:
-        """Where an output goes; labels of a frame wait beside the sequence to be linked."""
-        if kind == "ctc" and self.sequence is not None:
-            return self.sequence.with_name(f".{self.sequence.name}-frames") / f"{self.stem}.tif"
+        """Where an output goes; a part of a whole waits beside it for the others."""
+        whole = self.whole(kind)
+        if whole is not None:
+            return whole.with_name(f".{whole.name}-parts") / f"{self.stem}.tif"
         ending = ENDINGS.get(kind) or f"_{kind}{'.ome.zarr' if self.is_zarr else '.tif'}"
         return self.out / f"{self.stem}{ending}"
 
@@ -90,51 +99,54 @@ def find_inputs(inputs: Sequence[Path], out: Path, ledger: Ledger) -> list[Path]
 
 
 def plan_tasks(
-    inputs: Sequence[tuple[Path, ...]], out: Path, save: Sequence[Save]
+    inputs: Sequence[tuple[Path, ...]], out: Path, save: Sequence[Save], axes: str | None = None
 ) -> list[FileTask]:
     """A task for each input, given by its files.
+
+    Frames of a sequence make one result of the Cell Tracking Challenge, single slices of a folder
+    one submission to ISBI 2012.
 
     Raises:
         InputError: nothing to save, or outputs of two inputs that would have the same name.
     """
     if not save:
         raise InputError("nothing to save", "labels, probabilities, …", "name something")
+    n_slices: Counter[Path] = Counter()
+    if "isbi2012" in save:
+        n_slices.update(paths[0].resolve().parent for paths in inputs if _is_slice(paths[0], axes))
     tasks = []
     for paths in inputs:
+        folder = paths[0].resolve().parent
         is_frame = "ctc" in save and len(paths) == 1 and frame_number(paths[0]) is not None
-        sequence = out / f"{paths[0].resolve().parent.name}_RES" if is_frame else None
-        sources = tuple(map(source_of, paths))
-        tasks.append(FileTask(sources, out, tuple(dict.fromkeys(save)), sequence))
+        is_slice = n_slices[folder] > 1 and _is_slice(paths[0], axes)
+        task = FileTask(
+            sources=tuple(map(source_of, paths)),
+            out=out,
+            save=tuple(dict.fromkeys(save)),
+            sequence=out / f"{folder.name}_RES" if is_frame else None,
+            stack=out / f"{folder.name}{ENDINGS['isbi2012']}" if is_slice else None,
+        )
+        tasks.append(task)
     owner: dict[Path, Path] = {}
     for task in tasks:
         for kind in task.save:
-            other = owner.setdefault(task.output(kind), task.path)
-            if other != task.path:
-                raise InputError(
-                    f"two images for one output {task.output(kind).name}: {other} and {task.path}",
-                    "names that differ",
-                    "rename one, or predict them into different folders",
-                )
+            whole = task.whole(kind)
+            for output, of in ((task.output(kind), task.path), (whole, task.path.parent)):
+                if output is not None and (other := owner.setdefault(output, of)) != of:
+                    raise InputError(
+                        f"two inputs for one output {output.name}: {other} and {of}",
+                        "names that differ",
+                        "rename one, or predict them into different folders",
+                    )
     return tasks
 
 
-def sequences_of(tasks: Sequence[FileTask]) -> dict[Path, list[FileTask]]:
-    """The frames of each sequence, in order."""
-    found: dict[Path, list[FileTask]] = {}
-    for task in tasks:
-        if task.sequence is not None:
-            found.setdefault(task.sequence, []).append(task)
-    for frames in found.values():
-        frames.sort(key=lambda task: frame_number(task.path) or (0, 0))
-        numbers = [frame_number(task.path) for task in frames]
-        folders = {task.path.parent for task in frames}
-        if len(set(numbers)) < len(numbers) or len(folders) > 1:
-            raise InputError(
-                f"two files for one frame of {frames[0].path.parent}",
-                "one file per frame, one folder per sequence",
-                "predict them into different folders",
-            )
-    return found
+def _is_slice(path: Path, axes: str | None) -> bool:
+    """Whether a file holds one plane; of a file that cannot be read, it is told in its turn."""
+    try:
+        return not set(read_header(path, axes).axes) - set("CYX")
+    except (InputError, OSError):
+        return True
 
 
 def sources_of(tasks: Sequence[FileTask]) -> Sources:
@@ -142,12 +154,12 @@ def sources_of(tasks: Sequence[FileTask]) -> Sources:
     return tuple(source for task in tasks for source in task.sources)
 
 
-def missing(task: FileTask, ledger: Ledger, finished_sequences: set[Path]) -> FileTask:
+def missing(task: FileTask, ledger: Ledger, finished_wholes: set[Path]) -> FileTask:
     """The same task without the outputs that are there already."""
     save = tuple(
         kind
         for kind in task.save
-        if not (kind == "ctc" and task.sequence in finished_sequences)
+        if task.whole(kind) not in finished_wholes
         and not is_finished(ledger, task.out, task.output(kind), task.sources)
     )
     return replace(task, save=save)
@@ -161,7 +173,7 @@ def refuse_strangers(tasks: Sequence[FileTask]) -> None:
     """
     for task in tasks:
         for kind in task.save:
-            if (path := task.output(kind)).exists():
+            if (path := task.whole(kind) or task.output(kind)).exists():
                 raise InputError(
                     f"{path}, which is there already and was not written by this command",
                     "a folder for these results",
