@@ -42,7 +42,7 @@ def predict(
         (the frames of a folder are linked), isbi2012 (the single slices of a folder, in the order
         of their numbers, become one stack).
     objects
-        Labels by what the model's validation images liked best (`auto`), or by `components`, which
+        As the model says (`auto`), or by `components`, which
         works for images of any size.
     tile
         Side of the input tile in px, or auto.

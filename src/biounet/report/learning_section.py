@@ -66,7 +66,7 @@ def learning_section(records: list[Record], settings: Settings) -> Section | Non
 
 
 def _after_tuning(records: list[Record], score: str) -> str:
-    """What choosing threshold and the like on the validation images made of the best score."""
+    """What choosing threshold and the like made of the best score."""
     reached = [record["score"] for record in records if record["kind"] == "end"]
     if not reached or not reached[-1] or score not in reached[-1]:
         return ""

@@ -174,7 +174,7 @@ def _settings_section(records: list[Record], settings: Settings) -> Section:
         "Settings",
         tuple(blocks),
         f"Preset {settings.preset}. Every setting of the run, as in settings.yaml"
-        + ("; those of objects were tuned on the validation images." if tuned else "."),
+        + ("; those of objects were tuned at its end." if tuned else "."),
     )
 
 
