@@ -79,7 +79,7 @@ def test_isbi2012_of_one_class(
 @pytest.mark.parametrize(
     ("prediction", "told"),
     [
-        ((PROBABILITIES * 255).astype(np.uint8), "divide by 255"),
+        ((PROBABILITIES * 65535).astype(np.uint16), "or 8-bit values in 0..255"),
         ((PROBABILITIES > 0.5).astype(np.uint8), "save them as floats"),
         (PROBABILITIES * 2, "0..1"),
         (PROBABILITIES - 0.5, "0..1"),

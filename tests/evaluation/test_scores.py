@@ -13,7 +13,7 @@ from biounet.cli import app
 from biounet.errors import InputError
 from biounet.evaluation import evaluate_files, headline, pair_files, write_scores
 from biounet.images.writing import write_image
-from biounet.metrics import evaluate_isbi2012
+from biounet.metrics import MetricWarning, evaluate_isbi2012
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -38,6 +38,22 @@ def test_a_stack_of_probabilities_against_a_stack_of_labels(tmp_path: Path) -> N
     assert scores["warping_error"] == pytest.approx(0.00115741, abs=1e-8)
     assert scores["pixel_error"] == pytest.approx(0.204228, abs=1e-6)
     assert len(scores["v_rand_at"]) == 11
+
+
+def test_probabilities_of_8_bits_are_divided_by_255(tmp_path: Path) -> None:
+    probabilities, labels = isbi_case("t18_stack3")
+    bytes_ = np.round(probabilities * 255).astype(np.uint8)
+    bytes_[2] = 0  # a slice without any cell tells the range as little as one of 0 and 1 does
+    for name, slices in (("bytes", bytes_), ("floats", bytes_ / np.float32(255))):
+        (tmp_path / name).mkdir()
+        for z, one in enumerate(slices):
+            write_image(tmp_path / name / f"{z}.tif", one, "YX")
+    (tmp_path / "labels").mkdir()
+    for z, one in enumerate(labels):
+        write_image(tmp_path / "labels" / f"{z}.tif", one.astype(np.uint8), "YX")
+    with pytest.warns(MetricWarning, match="divided by 255"):
+        scored = evaluate_files(tmp_path / "bytes", tmp_path / "labels", "isbi2012")
+    assert scored == evaluate_files(tmp_path / "floats", tmp_path / "labels", "isbi2012")
 
 
 def test_two_slices_are_slices_and_a_class_axis_is_one(tmp_path: Path) -> None:
@@ -146,11 +162,10 @@ def test_json_has_null_for_what_is_no_number(tmp_path: Path) -> None:
 def test_bad_input(tmp_path: Path) -> None:
     probabilities, labels = isbi_case("t18_stack3")
     tifffile.imwrite(tmp_path / "l.tif", labels.astype(np.uint8), photometric="minisblack")
-    tifffile.imwrite(
-        tmp_path / "bytes.tif", (probabilities * 255).astype(np.uint8), photometric="minisblack"
-    )
-    with pytest.raises(InputError, match=r"integer probabilities.*divide by 255"):
-        evaluate_files(tmp_path / "bytes.tif", tmp_path / "l.tif", "isbi2012")
+    integers = (probabilities * 65535).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "integers.tif", integers, photometric="minisblack")
+    with pytest.raises(InputError, match=r"integer probabilities.*or 8-bit values"):
+        evaluate_files(tmp_path / "integers.tif", tmp_path / "l.tif", "isbi2012")
     tifffile.imwrite(tmp_path / "short.tif", probabilities[:2])
     with pytest.raises(InputError, match="3 slices"):
         evaluate_files(tmp_path / "short.tif", tmp_path / "l.tif", "isbi2012")

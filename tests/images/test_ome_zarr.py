@@ -66,6 +66,21 @@ def test_scales_of_the_whole_image_count(tmp_path):
     assert read_header(path).pixel_size_um == (1.0, 0.5)
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_channels_behind_space_are_found_by_their_names(tmp_path, version):
+    axes = [
+        {"name": "y", "type": "space", "unit": "micrometer"},
+        {"name": "c", "type": "channel"},
+        {"name": "x", "type": "space", "unit": "micrometer"},
+    ]
+    data = DATA.swapaxes(0, 1)
+    make(tmp_path / "x.ome.zarr", version, data=data, scale=(0.5, 1, 0.25), axes=axes)
+    image = read_image(tmp_path / "x.ome.zarr")
+    assert (image.axes, image.pixel_size_um) == ("YCX", (0.5, 0.25))
+    assert image.channel_names == ("DAPI", "GFP")
+    np.testing.assert_array_equal(image.data, data)
+
+
 def test_a_series_of_bioformats2raw(tmp_path):
     outer = zarr.create_group(tmp_path / "x.zarr", zarr_format=2)
     outer.attrs["bioformats2raw.layout"] = 3

@@ -1,6 +1,7 @@
 """The files of an evaluation: which prediction belongs to which truth, and what they hold."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from biounet.images.image import Image
 from biounet.images.labels import as_integers
 from biounet.images.layouts.matching import list_images, match_by_name
 from biounet.images.reading import image_stem, read_image
-from biounet.metrics import Track
+from biounet.metrics import MetricWarning, Track
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,19 @@ def cell_probabilities(image: Image, labels: NDArray[Any]) -> NDArray[Any]:
     if "C" in image.axes and not (image.axes == "CYX" and len(data) == len(labels)):
         data = np.take(data, -1, axis=image.axes.index("C"))
     data = data.reshape(-1, *data.shape[-2:])
+    if data.dtype == np.uint8 and data.max() != 1:
+        warnings.warn(
+            "8-bit probabilities are divided by 255 (the organisers' program would silently take "
+            "them as all cell)",
+            MetricWarning,
+            stacklevel=2,
+        )
+        data = data / np.float32(255)
     if data.dtype.kind in "iu":
         raise InputError(
             f"integer probabilities ({data.dtype}, up to {data.max()}) in {image.path}",
-            "32-bit floats in 0..1",
-            "divide by 255 (the organisers' program would silently take these as all cell)"
-            if data.max() > 1
-            else "save them as floats",
+            "32-bit floats in 0..1, or 8-bit values in 0..255",
+            "save them as floats",
         )
     if data.shape != labels.shape:
         raise InputError(

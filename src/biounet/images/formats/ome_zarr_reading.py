@@ -1,5 +1,6 @@
 """Read OME-Zarr images, 0.4 and 0.5, and plain zarr arrays."""
 
+import copy
 import functools
 import warnings
 from pathlib import Path
@@ -79,7 +80,7 @@ def _look(path: Path, axes: str | None) -> tuple[Header, str]:
         raise _not_readable(path, error) from error
     if not isinstance(array, zarr.Array):
         raise _not_readable(path, f"level {inner} is no array")
-    found = "".join(str(axis.name).upper() for axis in multiscale.axes)
+    found = "".join(str(axis["name"]).upper() for axis in metadata["multiscales"][0]["axes"])
     named = check_axes(axes or found, array.ndim, str(path))
     n_channels = array.shape[named.index("C")] if "C" in named else 1
     return (
@@ -121,11 +122,31 @@ def _multiscale(path: Path, attributes: dict[str, Any]) -> tuple[Any, dict[str, 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of unusual names of units
-            return model.model_validate(found[0]), metadata
+            return model.model_validate(_in_order(found[0])), metadata
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise _not_readable(path, f"{where}: {first['msg']}") from error
+
+
+def _in_order(multiscale: Any) -> Any:
+    """The same with time before channels before space, as the format demands.
+
+    Some programs write ZCYX: the names of the axes tell it as well.
+    """
+    ordered = copy.deepcopy(multiscale)
+    try:
+        kinds = [{"time": 0, "channel": 1}.get(axis["type"], 2) for axis in ordered["axes"]]
+        order = sorted(range(len(kinds)), key=lambda k: kinds[k])
+        ordered["axes"] = [ordered["axes"][k] for k in order]
+        for one in (ordered, *ordered["datasets"]):
+            for transform in one.get("coordinateTransformations") or ():
+                for values in (transform.get("scale"), transform.get("translation")):
+                    if values is not None:
+                        values[:] = [values[k] for k in order]
+    except (KeyError, TypeError, IndexError, AttributeError):
+        return multiscale  # what is wrong with it, the validation says
+    return ordered
 
 
 def _pixel_size_um(multiscale: Any) -> tuple[float, ...] | None:
