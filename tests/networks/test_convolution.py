@@ -14,6 +14,7 @@ from biounet.networks.convolution import (
     crop,
     fold,
     max_pool,
+    standardise,
 )
 
 
@@ -63,6 +64,31 @@ def test_up_convolution_by_hand() -> None:
     # each pixel becomes two, times 1 and -1
     up = layer(torch.tensor([[[[2.0, -3.0], [4.0, 0.0]]]]))
     assert up[0, 0].tolist() == [[2.0, -2.0, -3.0, 3.0], [4.0, -4.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize("factor", [(2, 2), (1, 3), (1, 2, 2)])
+def test_in_training_an_up_convolution_is_the_same_function(factor: tuple[int, ...]) -> None:
+    layer = UpConvolution(3, 5, factor, standardised=True).double()
+    with torch.no_grad():
+        layer.bias.uniform_(-1, 1)
+    maps = torch.randn(2, 3, *[3, 5, 4][: len(factor)], dtype=torch.float64)
+    plain = layer(maps)
+    learning = layer(maps.requires_grad_())
+    torch.testing.assert_close(learning, plain, rtol=0, atol=1e-12)
+    weights = torch.randn_like(plain)
+    learned = [maps, *layer.parameters()]
+    found = torch.autograd.grad((learning * weights).sum(), learned)
+    maps.requires_grad_(False)
+    expected = torch.autograd.grad((layer(maps) * weights).sum(), learned[1:])
+    for ours, theirs in zip(found[1:], expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+def test_the_gradient_of_standardised_filters_is_theirs() -> None:
+    for filter_axis in (0, 1):
+        weight = torch.randn(3, 4, 2, 2, dtype=torch.float64, requires_grad=True)
+        gain = torch.rand(weight.shape[filter_axis], dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradcheck(standardise, (weight, gain, filter_axis))
 
 
 def test_pooling_and_cropping_by_hand() -> None:
