@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from biounet.config import PredictionSettings
 from biounet.errors import InputError
@@ -51,6 +52,22 @@ def test_channel_files_give_the_results_of_one_file(two_channels, options):
         np.testing.assert_array_equal(one.data, other.data)
         assert one.pixel_size_um == other.pixel_size_um == pytest.approx((0.5, 0.5))
         assert np.max(one.data) > 0
+
+
+@pytest.mark.parametrize("options", [PLAIN, IN_BLOCKS])
+def test_pages_without_names_are_channels_of_such_a_model(two_channels, options):
+    """As in training, which saw that one label belongs to both pages."""
+    model_path, whole = two_channels / "m.safetensors", two_channels / "whole" / "case_0.tif"
+    plain = two_channels / "plain" / "case_0.tif"
+    plain.parent.mkdir()
+    tifffile.imwrite(plain, read_image(whole).data, photometric="minisblack", metadata=None)
+    found, expected = two_channels / "found", two_channels / "expected"
+    assert not predict_files(model_path, [plain], found, options).failed
+    predict_files(model_path, [whole], expected, options)
+    for name in ("case_0_labels.tif", "case_0_probabilities.tif"):
+        one, other = (np.asarray(read_image(folder / name).data) for folder in (found, expected))
+        np.testing.assert_array_equal(one, other)
+        assert one.max() > 0
 
 
 def test_a_second_run_knows_both_files(two_channels):

@@ -292,6 +292,27 @@ def test_nothing_is_left_where_nothing_could_be_done(tmp_path, model_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_damaged_pixels_of_the_first_image_stop_no_other(tmp_path, model_path, blobs):
+    """They are looked at before all others, to choose the precision."""
+    write_image(tmp_path / "a.ome.zarr", blobs(0, 90, 80), "YX")
+    for chunk in (tmp_path / "a.ome.zarr").rglob("c/0/0"):
+        chunk.write_bytes(b"nonsense")
+    write_image(tmp_path / "b.tif", blobs(1, 90, 80), "YX")
+    inputs = [tmp_path / "a.ome.zarr", tmp_path / "b.tif"]
+    options = PredictionSettings(engine="torch", precision="auto")
+    outcome = predict_files(model_path, inputs, tmp_path / "out", options)
+    ((failed, error),) = outcome.failed
+    assert failed == inputs[0]
+    assert "damaged pixels" in error
+    assert (tmp_path / "out" / "b_labels.tif").is_file()
+
+
+def test_a_file_in_place_of_the_folder_of_results(tmp_path, model_path, blobs):
+    write_image(tmp_path / "a.tif", blobs(0, 90, 80), "YX")
+    with pytest.raises(InputError, match=r"a file at .*a\.tif; wanted a folder for the results"):
+        predict_files(model_path, [tmp_path / "a.tif"], tmp_path / "a.tif", PredictionSettings())
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written_to(tmp_path, model_path, blobs):
     write_image(tmp_path / "a.tif", blobs(0, 40, 50), "YX")

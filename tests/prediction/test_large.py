@@ -294,6 +294,10 @@ def test_missing_chunks_are_told_and_damaged_ones_refused(tmp_path, model_path, 
     ((failed, error),) = predict_files(model_path, [path], tmp_path / "bad", options).failed
     assert failed == path.resolve()
     assert "damaged pixels" in error
+    for chunk in chunks[1:]:
+        chunk.unlink()
+    (note,) = predict_files(model_path, [path], tmp_path / "none", options).notes
+    assert note.startswith("4 of 4 chunks of ")
 
 
 def test_a_worker_of_another_version_is_told(tmp_path, model_path, blobs):

@@ -194,6 +194,7 @@ def test_a_cluster_and_a_worker_that_dies(tmp_path, model_path, inputs, alone, c
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_scheduler_that_goes_away(tmp_path, model_path, inputs, alone, cluster):
     address, scheduler, _ = start_cluster(cluster, 1)
     kill = KillOnce(lambda: scheduler.pid)
@@ -205,7 +206,7 @@ def test_a_scheduler_that_goes_away(tmp_path, model_path, inputs, alone, cluster
     except InputError as error:
         message = str(error)
     assert "a scheduler that has gone away" in message
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 240  # Dask itself gives up within a minute, on a free core
     assert not predict_files(model_path, [inputs], tmp_path / "out", OPTIONS).failed
     assert_same(alone, tmp_path / "out")
 
@@ -243,4 +244,12 @@ def test_no_scheduler_there(tmp_path, model_path, inputs, monkeypatch):
     monkeypatch.setattr("biounet.prediction.jobs.workers.CONNECT_S", 1)
     options = OPTIONS.model_copy(update={"scheduler": f"tcp://127.0.0.1:{free_port()}"})
     with pytest.raises(InputError, match="no scheduler at tcp"):
+        predict_files(model_path, [inputs], tmp_path / "out", options)
+
+
+@pytest.mark.parametrize("address", ["nonsense", "tcp://", "http://127.0.0.1:8786"])
+def test_what_is_no_address_is_told_at_once(tmp_path, model_path, inputs, monkeypatch, address):
+    monkeypatch.setattr("distributed.Client", None)
+    options = OPTIONS.model_copy(update={"scheduler": address})
+    with pytest.raises(InputError, match=f"no scheduler at {address} .*wanted the address of"):
         predict_files(model_path, [inputs], tmp_path / "out", options)

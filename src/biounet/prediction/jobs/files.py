@@ -40,6 +40,7 @@ from biounet.prediction.jobs.tasks import (
 )
 from biounet.prediction.jobs.wholes import join_parts, wholes_of
 from biounet.prediction.jobs.workers import Crew, kept_threads, open_crew
+from biounet.prediction.overlap_tile import sample_tile
 from biounet.prediction.planes import iterate_planes, planes_of, resolve_axes
 from biounet.prediction.predictor import Ahead, Predictor, predict_plane
 from biounet.shipped import find_model_file
@@ -121,13 +122,15 @@ def _ahead(
     tasks: Sequence[FileTask], model_path: Path, options: PredictionSettings
 ) -> Ahead | None:
     """The first image that can be read stands for all; None where none of a few can."""
-    network = read_model(model_path).settings.network
+    model = read_model(model_path)
+    network = model.settings.network
     for task in tasks[:3]:
         with contextlib.suppress(InputError, OSError):  # told when its turn comes
             image = read_channels(task.paths, options.axes)
-            planes = iterate_planes(image, network.dimensions, network.channels)
+            _, plane = next(iterate_planes(image, network.dimensions, network.channels))
+            sample_tile(plane, network.footprint, model.intensity)  # its pixels can be read
             _, sizes = planes_of(image, network.dimensions, network.channels)
-            return Ahead(next(planes)[1], int(np.prod(sizes)) * len(tasks))
+            return Ahead(plane, int(np.prod(sizes)) * len(tasks))
     return None
 
 
@@ -136,7 +139,7 @@ def _notes(tasks: Sequence[FileTask]) -> Iterator[str]:
     for task in tasks:
         for path in task.paths if task.is_zarr else ():
             n_missing, n_chunks = count_missing_chunks(path)
-            if 0 < n_missing < n_chunks:
+            if n_missing:
                 yield (
                     f"{n_missing} of {n_chunks} chunks of {path} are not stored and were read "
                     "as empty: right for empty regions, wrong for a copy that was cut short"

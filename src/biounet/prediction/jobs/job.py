@@ -35,7 +35,7 @@ from biounet.prediction.jobs.ledger import Source, Sources, are_like
 from biounet.prediction.jobs.merging import Parts
 from biounet.prediction.jobs.recipe import Recipe, ready_predictor
 from biounet.prediction.jobs.tasks import FileTask
-from biounet.prediction.planes import Plane, iterate_planes, planes_of, resolve_axes
+from biounet.prediction.planes import Plane, axes_for, iterate_planes, planes_of, resolve_axes
 from biounet.prediction.predictor import Predictor, plane_intensity
 
 if TYPE_CHECKING:
@@ -169,7 +169,8 @@ def image_of(recipe: Recipe, manifest: Manifest) -> Image:
 def plane_of(job: Job, index: Shape) -> Plane:
     """One plane or volume of the image."""
     image = image_of(job.recipe, job.manifest)
-    axes = resolve_axes(image.axes, len(job.manifest.spatial))
+    network = ready_predictor(job.model_path, job.recipe).model.settings.network
+    axes = axes_for(image, network.dimensions, network.channels)
     return Plane(image.data, axes, job.manifest.spatial, index)
 
 

@@ -47,12 +47,18 @@ def source_of(path: Path) -> Source:
 
 
 def read_ledger(out: Path) -> Ledger:
-    """The finished outputs of a folder; a line cut off by a crash counts as not there."""
+    """The finished outputs of a folder; a line cut off by a crash counts as not there.
+
+    Raises:
+        InputError: it is no folder.
+    """
     finished: Ledger = {}
     try:
         lines = (out / LEDGER_NAME).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return {}
+    except NotADirectoryError:
+        raise InputError(f"a file at {out}", "a folder for the results", "choose another") from None
     for line in lines:
         try:
             tree = json.loads(line)

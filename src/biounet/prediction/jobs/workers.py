@@ -230,6 +230,7 @@ def _dask_crew(address: str) -> Iterator[Crew]:
             "no dask.distributed", "it, for --scheduler", "pip install 'biounet[cluster]'"
         ) from None
     try:
+        distributed.comm.get_address_host_port(address)  # first: a Client would hang at its end
         client: Any = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(
