@@ -85,7 +85,7 @@ def test_inspect_takes_what_train_takes(run: Run, tmp_path: Path) -> None:
     said = ("--axes", "ZYX", "--labels-are", "classes", "--ignore-value", "3")
     code, told, _ = run(*both, *said)
     assert code == 0
-    assert "1 annotated images" in told
+    assert "1 annotated image (" in told
     assert "labels     classes, 3 classes" in told
     assert "label value 3 = not annotated" in told
     assert run("inspect", tmp_path / "a.tif", tmp_path / "b.tif", "--axes", "ZYX")[0] == 0

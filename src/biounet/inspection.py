@@ -59,10 +59,11 @@ def describe_data(dataset: DataSet) -> str:
     _, choices = derive_settings(facts, machine, "fast", {})
     sizes = sorted(set(facts.shapes))
     shown = ", ".join(" x ".join(map(str, s)) for s in sizes[:3])
+    kinds = dict.fromkeys(str(item.image.dtype) for item in items)
     lines = [
-        f"{len(items)} annotated images ({dataset.layout})",
+        f"{len(items)} annotated image{'s' * (len(items) > 1)} ({dataset.layout})",
         f"  sizes      {shown} px" + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else ""),
-        f"  channels   {facts.n_channels}, {items[0].image.dtype}",
+        f"  channels   {facts.n_channels}, {', '.join(kinds)}",
         f"  labels     {facts.labels_are}, {facts.n_classes} classes",
     ]
     if facts.object_px is not None:

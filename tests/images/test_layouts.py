@@ -257,6 +257,14 @@ def test_empty_masks_are_legal(tmp_path, make):
     assert read_item(dataset.items[1]).labels.sum() == 9
 
 
+def test_labels_without_any_object_are_told(tmp_path, make):
+    make.image("images/a.tif")
+    make.labels("labels/a.tif", ids=())
+    assert "the labels are 0 everywhere: a mask without foreground" in " ".join(
+        find_dataset([tmp_path]).notes
+    )
+
+
 def test_grey_labels_saved_as_colours_are_read(tmp_path, make):
     make.image("images/a.png")
     grey = make.labels("labels/a.png", dtype=np.uint8)

@@ -98,6 +98,8 @@ def decide_kind(values: Sequence[int], images: Iterable[NDArray[Any]]) -> tuple[
     `images` are some of the set's label images, looked at only when the values alone do not tell.
     """
     shown = ", ".join(map(str, values[:4])) + (", …" if len(values) > 4 else "")
+    if list(values) == [0]:
+        return "mask", "the labels are 0 everywhere: a mask without foreground, nothing to find"
     if len(values) <= 2:
         return "mask", f"the labels have the values {shown}: a mask, {values[-1]} = foreground"
     consecutive = list(values) == list(range(values[0], values[0] + len(values)))

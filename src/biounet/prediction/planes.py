@@ -67,13 +67,23 @@ def resolve_axes(axes: str, dimensions: int) -> str:
     return axes.replace("?", "Z" if dimensions == 3 else "T")
 
 
+def axes_for(image: Image, dimensions: int, n_channels: int) -> str:
+    """The axes of an image as a model sees them.
+
+    As many pages without a name as a 2-D model has channels are its channels, as in training.
+    """
+    if dimensions == 2 and image.axes == "?YX" and 1 < n_channels == image.data.shape[0]:
+        return "CYX"
+    return resolve_axes(image.axes, dimensions)
+
+
 def planes_of(image: Image, dimensions: int, n_channels: int) -> tuple[str, tuple[int, ...]]:
     """The axes (letters and sizes) along which an image is a series for a model.
 
     Raises:
         InputError: the image lacks an axis that the model needs, or has other channels.
     """
-    axes = resolve_axes(image.axes, dimensions)
+    axes = axes_for(image, dimensions, n_channels)
     sizes = dict(zip(axes, image.data.shape, strict=True))
     spatial = "ZYX"[-dimensions:]
     name = image.path or "the image"
@@ -87,7 +97,7 @@ def planes_of(image: Image, dimensions: int, n_channels: int) -> tuple[str, tupl
         raise InputError(
             f"{name} with {sizes.get('C', 1)} channels",
             f"{n_channels}, as the model was trained on",
-            "choose the channels it was trained on",
+            "choose these channels, or name the axes (--axes CYX) where the file does not",
         )
     series = [a for a in axes if a not in spatial and a != "C"]
     return "".join(series), tuple(sizes[a] for a in series)
@@ -98,6 +108,6 @@ def iterate_planes(
 ) -> Iterator[tuple[tuple[int, ...], Plane]]:
     """Every plane of an image with its index along the series axes."""
     _, sizes = planes_of(image, dimensions, n_channels)
-    axes = resolve_axes(image.axes, dimensions)
+    axes = axes_for(image, dimensions, n_channels)
     for index in product(*(range(n) for n in sizes)):
         yield index, Plane(image.data, axes, "ZYX"[-dimensions:], index)

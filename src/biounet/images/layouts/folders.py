@@ -127,4 +127,6 @@ def _pair(image: Path, label: Path) -> Pair:
 def _without_label(lone: Sequence[Path]) -> tuple[str, ...]:
     if not lone:
         return ()
+    if len(lone) == 1:
+        return (f"an image has no label and is left out: {lone[0].name}",)
     return (f"{len(lone)} images have no label and are left out (the first: {lone[0].name})",)
