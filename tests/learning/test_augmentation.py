@@ -15,7 +15,7 @@ from biounet.learning.augmentation import (
     change_grey,
     cubic_weights,
     draw_change,
-    elastic_displacement,
+    in_pixels,
     sample_image,
     sample_rng,
     sampling_grid,
@@ -52,14 +52,14 @@ def still(dimensions: int) -> Change:
 def test_no_change_gives_the_image_itself(shape: tuple[int, ...]) -> None:
     image = image_of(shape)
     centre = (np.array(shape) - 1) / 2
-    grid = sampling_grid(still(len(shape)), centre, shape)
+    grid = sampling_grid(still(len(shape)), centre, shape, image.image)
     torch.testing.assert_close(sample_image(image.image, grid, "bilinear"), image.image)
     torch.testing.assert_close(sample_image(image.truth, grid, "nearest"), image.truth)
 
 
 def test_outside_the_image_is_mirrored() -> None:
     image = image_of((8, 10))
-    grid = sampling_grid(still(2), np.array([3.5, 4.5]), (22, 24))
+    grid = sampling_grid(still(2), np.array([3.5, 4.5]), (22, 24), image.image)
     got = sample_image(image.image, grid, "bilinear")[0].numpy()
     expected = np.pad(image.image[0].numpy(), 7, mode="reflect")
     np.testing.assert_allclose(got, expected, atol=2e-5)
@@ -68,7 +68,8 @@ def test_outside_the_image_is_mirrored() -> None:
 def test_a_quarter_turn_is_exact() -> None:
     image = image_of((7, 7))
     change = replace(still(2), matrix=np.array([[0.0, -1.0], [1.0, 0.0]]))
-    got = sample_image(image.image, sampling_grid(change, np.array([3.0, 3.0]), (7, 7)), "bilinear")
+    grid = sampling_grid(change, np.array([3.0, 3.0]), (7, 7), image.image)
+    got = sample_image(image.image, grid, "bilinear")
     np.testing.assert_allclose(got[0], np.rot90(image.image[0].numpy(), -1), atol=1e-5)
 
 
@@ -79,23 +80,44 @@ def test_one_interpolation_equals_scipy(seed: int) -> None:
     image = image_of((40, 50), seed)
     rng = np.random.default_rng(seed)
     change = draw_change(AugmentationSettings(scale=0.2), 2, rng)
-    grid = sampling_grid(change, np.array([20.0, 22.0]), (16, 18))
+    grid = sampling_grid(change, np.array([20.0, 22.0]), (16, 18), image.image)
     got = sample_image(image.image, grid, "bilinear")[0].numpy()
     expected = ndimage.map_coordinates(
-        image.image[0].numpy().astype(float), grid.numpy().astype(float), order=1, mode="mirror"
+        image.image[0].numpy().astype(float),
+        in_pixels(grid, image.image).numpy().astype(float),
+        order=1,
+        mode="mirror",
     )
     np.testing.assert_allclose(got, expected, atol=2e-3)
 
 
-def test_bicubic_field_passes_through_its_coarse_values_and_lines() -> None:
+@pytest.mark.parametrize("shape", [(41, 61), (5, 21, 11)])
+def test_every_pixel_lies_where_the_formula_says(shape: tuple[int, ...]) -> None:
+    """A loop in float64 over matrix, centre and displacement, and the same in one product."""
     rng = np.random.default_rng(0)
-    coarse = rng.normal(0, 10, (2, 3, 3))
-    field = elastic_displacement(coarse, (41, 61)).numpy()
-    np.testing.assert_allclose(field[:, ::20, ::30], coarse, atol=1e-4)
-    weights = cubic_weights(5, 33).numpy()
-    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
+    dimensions = len(shape)
+    image = torch.zeros(1, *[50, 1, 70][:dimensions])
+    change = replace(
+        still(dimensions),
+        matrix=rng.normal(size=(dimensions, dimensions)),
+        displacement=rng.normal(0, 10, (dimensions, *[3] * dimensions)),
+    )
+    centre = rng.uniform(0, 50, dimensions)
+    grid = in_pixels(sampling_grid(change, centre, shape, image), image).numpy()
+    for pixel in rng.integers(0, shape, (20, dimensions)):
+        expected = centre + change.matrix @ (pixel - (np.array(shape) - 1) / 2)
+        displaced = change.displacement
+        for size, index in zip(shape, pixel, strict=True):
+            displaced = np.tensordot(displaced, cubic_weights(3, size)[index], (1, 0))
+        np.testing.assert_allclose(grid[(..., *pixel)], expected + displaced, atol=1e-4)
+
+
+def test_bicubic_weights_pass_through_the_coarse_values_and_lines() -> None:
+    np.testing.assert_allclose(cubic_weights(3, 41)[::20], np.eye(3), atol=1e-12)
+    weights = cubic_weights(5, 33)
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-12)
     inner = weights[8:25] @ np.arange(5.0)  # a straight line, away from the ends
-    np.testing.assert_allclose(inner, np.linspace(0, 4, 33)[8:25], atol=1e-5)
+    np.testing.assert_allclose(inner, np.linspace(0, 4, 33)[8:25], atol=1e-12)
 
 
 def test_elastic_displacements_have_the_asked_spread() -> None:

@@ -9,6 +9,7 @@ any process, on any worker, after any interruption.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -74,38 +75,62 @@ def draw_change(
     return Change(matrix * signs, displacement, grey)
 
 
-def sampling_grid(change: Change, centre: NDArray[np.float64], shape: Shape) -> Tensor:
-    """Image coordinates of every pixel of a patch, (d, *shape) float32 in px, Y before X.
+def sampling_grid(
+    change: Change, centre: NDArray[np.float64], shape: Shape, image: Tensor
+) -> Tensor:
+    """Where in an image (C, …) every pixel of a patch lies: (d, *shape) float32, on its device.
+
+    As `grid_sample` wants it: X before Y, and -1 and 1 are the centres of the image's end pixels;
+    `in_pixels` gives px. Along the last axis a coordinate is a sum of the cubic weights, a
+    constant and the position, each times a number of its line: one matrix product makes the grid.
 
     Args:
-        centre: image coordinates of the patch's centre, in px.
+        centre: image coordinates of the patch's centre, in px, Y before X.
         shape: the patch's shape.
     """
-    grid = elastic_displacement(change.displacement, shape)
-    grid += torch.from_numpy(centre.astype(np.float32)).view(-1, *[1] * len(shape))
-    matrix = torch.from_numpy(change.matrix.astype(np.float32))
-    for axis, size in enumerate(shape):
-        position = torch.arange(size, dtype=torch.float32) - (size - 1) / 2
-        along = [-1 if a == axis else 1 for a in range(len(shape))]
-        for component in range(len(shape)):
-            grid[component] += (position * matrix[component, axis]).view(along)
-    return grid
+    *leading, last = shape
+    n_coarse = change.displacement.shape[-1]
+    elastic = change.displacement
+    for axis, size in enumerate(leading, start=1):
+        weights = cubic_weights(n_coarse, size)
+        elastic = np.moveaxis(np.tensordot(weights, elastic, (1, axis)), 0, axis)
+    position = np.stack(np.meshgrid(*map(_from_centre, leading), indexing="ij"))
+    each = (-1, *[1] * len(leading))  # one number for each coordinate
+    constant = np.tensordot(change.matrix[:, :-1], position, 1) + centre.reshape(each)
+    slope = np.broadcast_to(change.matrix[:, -1].reshape(each), constant.shape)
+    lines = np.concatenate([elastic, np.stack([constant, slope], -1)], -1)
+    lines *= np.array([2 / n for n in _ends(image)]).reshape(*each, 1)
+    lines[..., -2] -= 1
+    along = np.vstack([cubic_weights(n_coarse, last).T, np.ones(last), _from_centre(last)])
+    product = _as_tensor(lines[::-1].reshape(-1, len(along)), image) @ _as_tensor(along, image)
+    return product.view(len(shape), *shape)
 
 
-def elastic_displacement(displacement: NDArray[np.float64], shape: Shape) -> Tensor:
-    """Displacements on a coarse grid, interpolated bicubically to every pixel: (d, *shape)."""
-    field = torch.from_numpy(displacement.astype(np.float32))
-    for axis, size in enumerate(shape, start=1):
-        weights = cubic_weights(field.shape[axis], size)
-        field = torch.movedim(torch.tensordot(weights, field, dims=([1], [axis])), 0, axis)
-    return field.contiguous()
+def in_pixels(grid: Tensor, image: Tensor) -> Tensor:
+    """A sampling grid's image coordinates in px, Y before X."""
+    ends = torch.tensor(_ends(image), device=grid.device).view(-1, *[1] * (grid.ndim - 1))
+    return (grid.flip(0) + 1) / 2 * ends
 
 
-def cubic_weights(n_coarse: int, n_fine: int) -> Tensor:
+def _ends(image: Tensor) -> list[int]:
+    """The last pixel along each axis; 1 where there is but one."""
+    return [max(size - 1, 1) for size in image.shape[1:]]
+
+
+def _from_centre(n: int) -> NDArray[np.float64]:
+    return np.arange(n, dtype=np.float64) - (n - 1) / 2
+
+
+def _as_tensor(array: NDArray[np.float64], like: Tensor) -> Tensor:
+    return torch.from_numpy(array.astype(np.float32)).to(like.device)
+
+
+@lru_cache
+def cubic_weights(n_coarse: int, n_fine: int) -> NDArray[np.float64]:
     """Cubic convolution (Keys 1981, doi:10.1109/TASSP.1981.1163711; a = -1/2) as a matrix.
 
-    (n_fine, n_coarse) float32: coarse points span the fine ones end to end; beyond the ends the
-    outermost coarse value goes on.
+    (n_fine, n_coarse): coarse points span the fine ones end to end; beyond the ends the outermost
+    coarse value goes on.
     """
     position = np.linspace(0, n_coarse - 1, n_fine) if n_fine > 1 else np.array([n_coarse / 2])
     first = np.minimum(np.floor(position).astype(int), max(n_coarse - 2, 0))
@@ -116,34 +141,33 @@ def cubic_weights(n_coarse: int, n_fine: int) -> Tensor:
         ((-1.5 * t + 2.0) * t + 0.5) * t,
         (0.5 * t - 0.5) * t * t,
     ]
-    weights = np.zeros((n_fine, n_coarse), np.float32)
+    weights = np.zeros((n_fine, n_coarse))
     rows = np.arange(n_fine)
     for offset, tap in enumerate(taps, start=-1):
         np.add.at(weights, (rows, np.clip(first + offset, 0, n_coarse - 1)), tap)
-    return torch.from_numpy(weights)
+    weights.setflags(write=False)  # kept for the next call
+    return weights
 
 
 def sample_image(image: Tensor, grid: Tensor, mode: str) -> Tensor:
-    """Values of an image (C, …) at coordinates (d, …) in px; outside it is mirrored.
+    """Values of an image (C, …) on a sampling grid; outside it is mirrored.
 
     Args:
         mode: "bilinear" for grey values, "nearest" for labels and weights.
     """
-    unit = torch.empty((*grid.shape[1:], len(grid)), device=grid.device)
-    for axis, size in enumerate(image.shape[1:]):  # -1 and 1 are the centres of the end pixels
-        torch.mul(grid[axis], 2 / max(size - 1, 1), out=unit[..., -1 - axis])
+    places = grid.movedim(0, -1)[None]
     return functional.grid_sample(
-        image[None], unit.sub_(1)[None], mode, padding_mode="reflection", align_corners=True
+        image[None], places, mode, padding_mode="reflection", align_corners=True
     )[0]
 
 
 def change_grey(image: Tensor, change: GreyChange) -> Tensor:
     """Vary the grey values of a normalised patch (C, …)."""
     if change.gamma != 1:
-        image = image.sign() * image.abs().pow(change.gamma)
-    image = image * change.contrast + change.brightness
+        image = image.abs().pow_(change.gamma).copysign_(image)
+    image = image.mul(change.contrast).add_(change.brightness)
     if change.noise:
         rng = torch.Generator(image.device).manual_seed(change.noise_seed)
         noise = torch.randn(image.shape, generator=rng, device=image.device)
-        image = image + change.noise * noise
+        image.add_(noise, alpha=change.noise)
     return image

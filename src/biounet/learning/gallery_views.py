@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from biounet.config import ObjectSettings, Settings
 from biounet.geometry import plan_tiles
 from biounet.images.dataset import Annotated, DataSet
-from biounet.learning.augmentation import change_grey, sample_image, sample_rng, sampling_grid
+from biounet.learning.augmentation import (
+    change_grey,
+    in_pixels,
+    sample_image,
+    sample_rng,
+    sampling_grid,
+)
 from biounet.learning.derive import object_areas
 from biounet.learning.gallery import (
     Corner,
@@ -149,11 +155,12 @@ def _sample(images: Sequence[TrainingImage], number: int, settings: Settings) ->
         training.balanced_sampling,
         sample_rng(training.seed, number),
     )
-    grid = sampling_grid(change, centre, input_shape)
+    whole = source.image.cpu()
+    grid = sampling_grid(change, centre, input_shape, whole)
     if len(input_shape) == 3:
         middle = input_shape[0] // 2
         grid, output_shape = grid[:, middle : middle + 1], (1, *output_shape[1:])
-    image = change_grey(sample_image(source.image.cpu(), grid, "bilinear"), change.grey).numpy()
+    image = change_grey(sample_image(whole, grid, "bilinear"), change.grey).numpy()
     inner = crop(grid[None], torch.Size(output_shape))[0]
     class_map, weights = sample_image(source.truth.cpu(), inner, "nearest").numpy()
     plane = (slice(None),) + (0,) * (len(input_shape) - 2)
@@ -162,7 +169,7 @@ def _sample(images: Sequence[TrainingImage], number: int, settings: Settings) ->
         image=grey_picture(image[plane]),
         class_map=class_map[plane[1:]].astype(np.uint8),
         weights=weights[plane[1:]],
-        coordinates=grid.numpy()[-2:][plane][:, ::GRID_STEP_PX, ::GRID_STEP_PX],
+        coordinates=in_pixels(grid, whole).numpy()[-2:][plane][:, ::GRID_STEP_PX, ::GRID_STEP_PX],
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -34,6 +35,13 @@ class TrainingImage:
     name: str
     image: Tensor
     truth: Tensor
+
+    @cached_property
+    def classes(self) -> list[float]:
+        """The classes of its annotated pixels."""
+        class_map, weights = self.truth
+        found: list[float] = torch.unique(class_map[weights > 0]).tolist()
+        return found
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ def draw_sample(
     source, change, centre = choose_sample(
         images, chances, len(input_shape), augmentation, balanced, rng
     )
-    grid = sampling_grid(change, centre, input_shape).to(source.image.device)
+    grid = sampling_grid(change, centre, input_shape, source.image)
     inner = crop(grid[None], torch.Size(output_shape))[0]
     image = change_grey(sample_image(source.image, grid, "bilinear"), change.grey)
     class_map, weights = sample_image(source.truth, inner, "nearest")
@@ -115,7 +123,7 @@ def draw_centre(
     Balanced: at a pixel of a class that is drawn first, of those that the image has.
     """
     class_map, weights = source.truth
-    classes = torch.unique(class_map[weights > 0]).tolist() if balanced else []
+    classes = source.classes if balanced else []
     wanted = classes[rng.integers(len(classes))] if classes else None
     point = np.zeros(class_map.ndim)
     for _ in range(64):
