@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,13 @@ import torch
 from torch import nn
 
 Work = Callable[[], object]
+
+PEERS = {
+    "monai": "monai.inferers",
+    "monai-gaussian": "monai.inferers",
+    "smp": "segmentation_models_pytorch",
+}
+"""Other tools: contender, package."""
 
 PAPER_WIDTHS = (64, 128, 256, 512, 1024)
 ROI_PX = 512
@@ -64,25 +72,24 @@ def large_work(arguments: argparse.Namespace) -> Work:
         return lambda: predict_plane(predictor, image)
     batch = torch.from_numpy(image)[None]
     if arguments.which == "smp":
-        import segmentation_models_pytorch
-
-        whole = segmentation_models_pytorch.Unet(
-            "resnet34", encoder_weights=None, in_channels=1, classes=2
-        ).eval()
+        whole = (
+            import_peer("smp")
+            .Unet("resnet34", encoder_weights=None, in_channels=1, classes=2)
+            .eval()
+        )
 
         def pass_of_all() -> object:
             with torch.inference_mode():
                 return whole(batch).softmax(1)
 
         return pass_of_all
-    from monai.inferers import sliding_window_inference
-
+    slide_over = import_peer("monai").sliding_window_inference
     network = padded_unet().eval()
     gaussian = arguments.which == "monai-gaussian"
 
     def slide() -> object:
         with torch.inference_mode():
-            return sliding_window_inference(
+            return slide_over(
                 batch,
                 (ROI_PX, ROI_PX),
                 1,
@@ -92,6 +99,20 @@ def large_work(arguments: argparse.Namespace) -> Work:
             ).softmax(1)
 
     return slide
+
+
+def import_peer(name: str) -> Any:
+    """The package of another tool."""
+    if name == "smp":
+        try:
+            import_module("torchvision")
+        except RuntimeError:
+            # A build for CUDA beside a PyTorch without: its operators are missing. Naming the two
+            # that its import looks for is enough; no network uses them.
+            for operator in ("nms", "qnms"):
+                boxes = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+                torch.library.define(f"torchvision::{operator}", boxes)
+    return import_module(PEERS[name])
 
 
 def training_work(arguments: argparse.Namespace) -> Work:
@@ -112,11 +133,6 @@ def training_work(arguments: argparse.Namespace) -> Work:
     batch = Batch(
         torch.randn(1, 1, *shape), torch.randint(0, 2, (1, *output)), torch.ones(1, *output)
     )
-    if arguments.which == "sampling":
-        noise = torch.randn(1, 1024, 1024)
-        image = TrainingImage("noise", noise, torch.stack([noise[0] > 0, noise[0] > -9]).float())
-        augmentation, balanced = settings.augmentation, settings.training.balanced_sampling
-        return lambda: draw_batch([image], [0], shape, output, augmentation, balanced, 0)
     network = build_network(settings.network).train()
     if arguments.which == "plain":
         momentum = settings.training.momentum
@@ -133,11 +149,16 @@ def training_work(arguments: argparse.Namespace) -> Work:
             optimiser.step()
 
         return plain
-    cpu = torch.device("cpu")
-    learner = make_learner(network, settings.training, cpu, choose_precision("auto", cpu))
     stack = ExitStack()  # for as long as the process lives, as in a run
     stack.enter_context(kept_memory())
     atexit.register(stack.close)
+    if arguments.which == "sampling":
+        noise = torch.randn(1, 1024, 1024)
+        image = TrainingImage("noise", noise, torch.stack([noise[0] > 0, noise[0] > -9]).float())
+        augmentation, balanced = settings.augmentation, settings.training.balanced_sampling
+        return lambda: draw_batch([image], [0], shape, output, augmentation, balanced, 0)
+    cpu = torch.device("cpu")
+    learner = make_learner(network, settings.training, cpu, choose_precision("auto", cpu))
     return lambda: train_step(learner, batch, 1e-3, 1, settings.training, ALONE)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from contender import IMAGE_PX
+from contender import IMAGE_PX, PEERS
 from timing import Run, in_turns, summary
 from work import endless_flop, tile_flop, work_factor
 
@@ -107,10 +107,9 @@ def large(asked: Asked) -> dict[str, Any]:
     """A large image, against other tools; work, beside the least there could be."""
     side = 1024 if asked.quick else 2048
     python = str(asked.peers / "bin" / "python")
-    peers = {"monai": "monai", "monai-gaussian": "monai", "smp": "segmentation_models_pytorch"}
-    missing = {name: why for name, package in peers.items() if (why := lacks(python, package))}
+    missing = {name: why for name in PEERS if (why := lacks(python, name))}
     contenders: dict[str, Sequence[str]] = {"ours": ["large", "ours", "--side", str(side)]}
-    for name in peers:
+    for name in PEERS:
         if name not in missing:
             contenders[name] = ["large", name, "--side", str(side), "--cold"]
     pythons = {name: python for name in contenders if name != "ours"}
@@ -189,7 +188,8 @@ def rounding(asked: Asked) -> dict[str, Any] | None:
     from real_images import changed_labels
 
     pairs = zip(asked.models, asked.images, strict=True)
-    return {"models": [changed_labels(model, images) for model, images in pairs]}
+    earlier = (asked.before or {}).get("models", [])
+    return {"models": [*earlier, *(changed_labels(model, images) for model, images in pairs)]}
 
 
 def ratio(slow: Sequence[Run], quick: Sequence[Run]) -> dict[str, float]:
@@ -204,12 +204,17 @@ def found_median(runs: Sequence[Run]) -> float:
     return statistics.median(run.seconds for run in runs)
 
 
-def lacks(python: str, package: str) -> str | None:
-    """Why a package cannot be imported in an environment; None: it can."""
+def lacks(python: str, peer: str) -> str | None:
+    """Why another tool cannot be imported in an environment; None: it can."""
     if not Path(python).exists():
         return "its environment was not made (make bench)"
-    code = f"import {package}"
-    done = subprocess.run([python, "-c", code], stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        [python, "-c", f"from contender import import_peer; import_peer({peer!r})"],
+        cwd=Path(__file__).parent,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     return done.stderr.strip().splitlines()[-1] if done.returncode else None
 
 
