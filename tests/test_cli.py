@@ -103,6 +103,29 @@ def test_train_starts_from_a_model_and_takes_settings(run: Run, data: Path, tmp_
     assert (tmp_path / "c" / "settings.yaml").read_text() == settings.read_text()
 
 
+def test_validation_images_must_be_like_those_to_learn_from(
+    run: Run, data: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    for kind in ("images", "labels"):
+        (other / kind).mkdir(parents=True)
+    write_image(other / "images" / "a.tif", np.zeros((2, 48, 52), np.uint8), "CYX")
+    write_image(other / "labels" / "a.tif", np.tri(48, 52, dtype=np.uint8), "YX")
+    words = ("train", data, "--out", tmp_path / "run", "--validation", other, "--steps", "2")
+    code, _, errors = run(*words, *SMALL)
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "validation images with other channels (2)" in errors
+    write_image(other / "images" / "a.tif", np.zeros((48, 52), np.uint8), "YX")
+    code, _, errors = run(*words, *SMALL, "--labels-are", "classes", "--ignore-value", "1")
+    assert code == 0, errors
+    rest = np.tri(48, 52, dtype=np.uint8) * 99
+    write_image(other / "labels" / "a.tif", rest, "YX")
+    words = ("train", data, "--out", tmp_path / "run2", "--validation", other, "--steps", "2")
+    code, _, errors = run(*words, *SMALL, "--labels-are", "classes")
+    assert code == 2
+    assert "other label values ([99])" in errors
+
+
 def test_validation_images_of_their_own(run: Run, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     words = ("--validation", data, "--steps", "2", *SMALL)
@@ -122,13 +145,13 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         ["train", "{data}", "--out", "{tmp}/r", "--steps", "2", "--minutes", "1"],
         "both --steps and --minutes",
     ),
-    "no steps": (["train", "{data}", "--out", "{tmp}/r", "--steps", "0"], "training.steps = 0"),
+    "no steps": (["train", "{data}", "--out", "{tmp}/r", "--steps", "0"], "wanted greater than 0"),
     "minutes below 0": (["train", "{data}", "--out", "{tmp}/r", "--minutes", "-1"], "minutes"),
     "words for minutes": (["train", "{data}", "--out", "{tmp}/r", "--minutes", "soon"], "soon"),
     "an unknown preset": (["train", "{data}", "--out", "{tmp}/r", "--preset", "best"], "best"),
     "an unknown setting": (
         ["train", "{data}", "--out", "{tmp}/r", "--set", "training.speed=9"],
-        "training.speed = 9",
+        "training.speed = 9; wanted a setting that exists",
     ),
     "a setting without a value": (
         ["train", "{data}", "--out", "{tmp}/r", "--set", "training.patch_px"],

@@ -281,10 +281,14 @@ def validated_settings(tree: object) -> Settings:
         return Settings.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(map(str, first["loc"])) or "settings"
-        raise InputError(
-            f"{name} = {first['input']!r}", first["msg"].removeprefix("Value error, "), "change it"
-        ) from None
+        kinds = [kind for kind in first["loc"][1:2] if first["loc"][0] == "network"]
+        name = ".".join(str(part) for part in first["loc"] if part not in kinds) or "settings"
+        found = f"{name} = {first['input']!r}"
+        if first["type"] == "extra_forbidden":
+            remedy = "look up the names in the settings.yaml of a run"
+            raise InputError(found, "a setting that exists", remedy) from None
+        wanted = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        raise InputError(found, wanted, "change it") from None
 
 
 def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

@@ -154,6 +154,24 @@ def test_the_cell_tracking_golden_case(shared: Path) -> None:
         assert scores["seg_per_frame"][r["frame"]] == pytest.approx(float(r["SEG"]), abs=1e-6)
 
 
+def test_images_with_few_objects_do_not_make_objects_a_mask(tmp_path: Path) -> None:
+    for name in ("p", "l"):
+        (tmp_path / name).mkdir()
+        for number, labels in enumerate((squares(), squares((0, 0)), squares((0, 0), (9, 9)))):
+            write_image(tmp_path / name / f"{number}.tif", labels, "YX")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the image without objects is no mistake
+        scores = evaluate_files(tmp_path / "p", tmp_path / "l")
+    assert (scores["metrics"], scores["ap"]["0.50"]) == ("matching", 1.0)
+
+
+def test_objects_are_no_classes(tmp_path: Path) -> None:
+    """A table of 30,000 by 30,000 classes would take all memory."""
+    write_image(tmp_path / "l.tif", squares((0, 0), (9, 9)) * np.uint16(15_000), "YX")
+    with pytest.raises(InputError, match=r"up to 30000; .*--metrics matching"):
+        evaluate_files(tmp_path / "l.tif", tmp_path / "l.tif", "overlap")
+
+
 def test_json_has_null_for_what_is_no_number(tmp_path: Path) -> None:
     write_scores({"a": float("nan"), "b": [1.0, float("inf")]}, tmp_path / "s.json")
     assert json.loads((tmp_path / "s.json").read_text()) == {"a": None, "b": [1.0, None]}

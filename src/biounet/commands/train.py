@@ -97,13 +97,14 @@ def train(
     if network is not None:
         said.setdefault("network", {})["kind"] = network
     with joined_processes(device) as processes:
+        dataset = find_dataset(data, images, labels, labels_are, ignore_value, truth, axes)
         held_out = None
         if validation is not None:
             try:
                 said["training"]["validation_fraction"] = float(validation)
             except ValueError:
-                held_out = find_dataset([Path(validation)], labels_are=labels_are, axes=axes)
-        dataset = find_dataset(data, images, labels, labels_are, ignore_value, truth, axes)
+                same = (dataset.labels_are, ignore_value, truth, dataset.axes)
+                held_out = find_dataset([Path(validation)], None, None, *same)
         request = Request(
             preset=preset or said.get("preset", "fast"),
             said=said,

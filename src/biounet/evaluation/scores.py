@@ -42,6 +42,9 @@ from biounet.metrics import (
     tra_score,
 )
 
+MOST_CLASSES = 256
+"""More are no classes: the table of who was taken for whom grows with their square."""
+
 Metrics = Literal["auto", "isbi2012", "ctc", "overlap", "matching"]
 Scores = dict[str, Any]
 
@@ -101,11 +104,15 @@ def _choose(prediction: Path, truth: Path) -> Metrics:
         truth.name.endswith(("_GT", "_ST")) or (truth / "SEG").is_dir() or (truth / "TRA").is_dir()
     ):
         return "ctc"
-    first = pair_files(prediction, truth)[0]
-    if np.dtype(read_image(first.prediction).data.dtype).kind == "f":
+    pairs = pair_files(prediction, truth)
+    if np.dtype(read_image(pairs[0].prediction).data.dtype).kind == "f":
         return "isbi2012"
-    values = np.unique(read_labels(first.truth))
-    return "overlap" if len(values) <= 2 else "matching"
+    values: set[int] = set()
+    for pair in pairs:
+        values.update(np.unique(read_labels(pair.truth)).tolist())
+        if len(values) > 2:
+            return "matching"
+    return "overlap"
 
 
 # ISBI 2012
@@ -181,6 +188,12 @@ def _evaluate_overlap(pairs: list[Pair], on_part: Callable[[int], None]) -> Scor
     top = max(int(a.max(initial=0)) for pair in read for a in pair)
     mask = len(set().union(*(np.unique(truth).tolist() for _, truth in read))) <= 2
     n_classes = 2 if mask else top + 1
+    if n_classes > MOST_CLASSES:
+        raise InputError(
+            f"class numbers up to {top}",
+            f"numbers below {MOST_CLASSES}",
+            "for objects with numbers of their own: --metrics matching",
+        )
     tables, images = [], {}
     for number, (pair, (predicted, truth)) in enumerate(zip(pairs, read, strict=True), start=1):
         if mask:
@@ -219,7 +232,9 @@ def _evaluate_matching(pairs: list[Pair], on_part: Callable[[int], None]) -> Sco
             )
         matched = match_objects(predicted.astype(np.int32), truth.astype(np.int32))
         matchings.append(matched)
-        own = instance_scores([matched])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MetricWarning)  # an image without objects is no mistake
+            own = instance_scores([matched])
         images[pair.name] = {"ap50": own.pooled[0].ap, "f1_50": own.pooled[0].f1}
         on_part(number)
     scores = instance_scores(matchings)

@@ -74,7 +74,7 @@ def set_up(
             training.seed,
         )
     else:
-        held_out = tuple(read_item(item) for item in request.validation.items)
+        held_out = _read_like(dataset, request.validation)
         split = Split(tuple(items), held_out, f"{len(held_out)} images of their own")
     data = prepare(split, dataset, settings)
     run = Run(
@@ -145,6 +145,29 @@ def _start_record(run: Run, split: Split, request: Request) -> Record:
         "system": platform.platform(),
         "setup_s": time.monotonic() - request.started,
     }
+
+
+def _read_like(dataset: DataSet, validation: DataSet) -> tuple[Annotated, ...]:
+    """The validation images, their labels understood as those to learn from.
+
+    Raises:
+        InputError: other channels, dimensions, or values of classes than the training images have.
+    """
+    meaning = dataset.items[0].meaning
+    strange = {v for item in validation.items for v in item.meaning.values} - set(meaning.values)
+    for what, found, wanted in (
+        ("channels", validation.n_channels, dataset.n_channels),
+        ("axes", validation.axes, dataset.axes),
+        ("labels", validation.labels_are, dataset.labels_are),
+        ("label values", sorted(strange), []),
+    ):
+        if found != wanted:
+            raise InputError(
+                f"validation images with other {what} ({found}) than the training images have",
+                f"{wanted or meaning.values}, as in training",
+                "give images of the same kind to --validation",
+            )
+    return tuple(read_item(replace(item, meaning=meaning)) for item in validation.items)
 
 
 def _settle(
