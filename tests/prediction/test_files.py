@@ -283,6 +283,10 @@ def test_outputs_beside_the_inputs_are_not_taken_for_inputs(tmp_path, model_path
     predict_files(model_path, [tmp_path], tmp_path, PLAIN)
     assert predict_files(model_path, [tmp_path], tmp_path, PLAIN).skipped == 1
     assert not (tmp_path / "a_labels_labels.tif").exists()
+    elsewhere = predict_files(model_path, [tmp_path], tmp_path / "elsewhere", PLAIN)
+    assert [path.name for path in elsewhere.done] == ["a.tif"]
+    with pytest.raises(InputError, match="none but results of predict"):
+        predict_files(model_path, [tmp_path / "elsewhere"], tmp_path / "more", PLAIN)
 
 
 def test_nothing_is_left_where_nothing_could_be_done(tmp_path, model_path):

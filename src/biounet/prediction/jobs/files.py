@@ -79,7 +79,7 @@ def predict_files(
     """
     model_path, out = find_model_file(model_path).resolve(), out.resolve()
     ledger = read_ledger(out)
-    found = find_inputs(inputs, out, ledger)
+    found = find_inputs(inputs)
     n_channels = read_model(model_path).settings.network.channels
     tasks = plan_tasks(grouped_channels(found, n_channels), out, options.save, options.axes)
     if read_recipe(out) is None:

@@ -12,7 +12,7 @@ from biounet.images.channels import channel_of
 from biounet.images.formats.ome_zarr_reading import ZARR_SUFFIXES
 from biounet.images.layouts.matching import list_images
 from biounet.images.reading import image_stem, image_suffix, is_image, read_header
-from biounet.prediction.jobs.ledger import Ledger, Sources, is_finished, source_of
+from biounet.prediction.jobs.ledger import Ledger, Sources, is_finished, read_ledger, source_of
 
 ENDINGS: dict[Save, str] = {
     "rois": "_rois.zip",
@@ -76,8 +76,8 @@ class FileTask:
         return self.out / f"{self.stem}{ending}"
 
 
-def find_inputs(inputs: Sequence[Path], out: Path, ledger: Ledger) -> list[Path]:
-    """The images among files and in folders; those that were written here before are left out.
+def find_inputs(inputs: Sequence[Path]) -> list[Path]:
+    """The images among files and in folders; of a folder, results of a prediction are left out.
 
     Raises:
         InputError: a path that is not there, or a folder without images.
@@ -85,16 +85,18 @@ def find_inputs(inputs: Sequence[Path], out: Path, ledger: Ledger) -> list[Path]
     found: list[Path] = []
     for path in inputs:
         if path.is_dir() and not is_image(path):
-            inside = list_images(path)
-            if path.resolve() == out.resolve():
-                inside = [p for p in inside if p.name not in ledger]
-            found += inside
+            results = read_ledger(path)
+            found += [p for p in list_images(path) if p.name not in results]
         elif path.exists():
             found.append(path)
         else:
             raise InputError(f"no file {path}", "an image or a folder of images", "check the path")
     if not found:
-        raise InputError("no images", "at least one", "name files, or folders with images")
+        raise InputError(
+            "no images, or none but results of predict",
+            "at least one",
+            "name files, or folders with images",
+        )
     return list(dict.fromkeys(found))
 
 
