@@ -28,6 +28,10 @@ from biounet.model import ModelFile, read_model, write_model
 CHECKPOINT_SHARE = 0.04
 """Share of the run between two checkpoints, if `checkpoint_s` has passed too."""
 
+SCORE_NOISE = 0.05
+"""A later state replaces an earlier one unless it scores worse by this: a few images tell no more,
+and of states that score alike the later one, with its smaller steps, does better on others."""
+
 LOG_SHARE = 1 / 400
 """Share of the run between two lines of the log."""
 
@@ -143,7 +147,7 @@ def _learn(run: Run, state: State, on_step: Callable[[Callable[[], ModelFile]], 
             asked = time.monotonic()
             state.position = replace(state.position, n_validations=due)
             if processes.is_first:
-                _keep_if_best(run, state)
+                _keep_if_good(run, state)
             reserve_s = _ending_s(run, time.monotonic() - asked)
         if progress >= 1:
             break
@@ -202,11 +206,12 @@ def _progress(run: Run, before_s: float, reserve_s: float, position: Position) -
     return used if run.settings.training.steps else from_first(run.processes, lambda: used)
 
 
-def _keep_if_best(run: Run, state: State) -> None:
-    """Score the present weights, and write them if they are the best so far."""
+def _keep_if_good(run: Run, state: State) -> None:
+    """Score the present weights, and write them unless earlier ones were clearly better."""
     position = state.position
     result = validate(run, state.learner, position.step)
-    if position.best_score is None or result.value > position.best_score:
-        state.position = replace(position, best_score=result.value)
+    best = max(result.value, position.best_score or 0.0)
+    state.position = replace(position, best_score=best)
+    if result.value >= best - SCORE_NOISE:
         weights = trained_weights(state.learner)
         write_model(model_of(run, weights, position.step, result), run.folder.best)
