@@ -76,7 +76,7 @@ def test_the_tile_is_measured_once_for_a_large_image(
     clock = Clock(monkeypatch, COSTS)
     found = measured_tile(clock, network, (8192, 8192), 1, file, "key")
     assert found == (956, 956)
-    assert clock.sides == [PROBE, PROBE, 700, 956, 572, 1212]
+    assert clock.sides == [PROBE, PROBE, 700, 956, 1212, 572]
     again = Clock(monkeypatch, COSTS)
     assert measured_tile(again, network, (8192, 8192), 1, file, "key") == (956, 956)
     assert again.sides == []
@@ -89,7 +89,7 @@ def test_images_of_little_work_are_not_measured_for(
 ) -> None:
     clock = Clock(monkeypatch, COSTS)
     network, file = UNetSettings(), tmp_path / "t.json"
-    assert measured_tile(clock, network, (512, 512), 19, file, "key") == (700, 700)
+    assert measured_tile(clock, network, (512, 512), 23, file, "key") == (700, 700)
     assert clock.sides == []  # as long a tile as the trials may take, and still less than a minute
     assert measured_tile(clock, network, (512, 512), 100, file, "key") == (700, 700)
     assert clock.sides == [PROBE, PROBE]
@@ -98,24 +98,28 @@ def test_images_of_little_work_are_not_measured_for(
     assert file.exists()  # many small ones are as much work
 
 
+@pytest.mark.parametrize(
+    ("trials_s", "tried"),
+    [
+        (3.0, [700, 956, 1212, 572]),
+        (2.5, [700, 956, 1212]),  # 0.1 s are left: 572 px are thought to take 0.36 s
+        (1.5, [700, 956, 572]),  # 0.7 s are left: 1212 px are thought to take 0.80 s
+    ],
+)
 def test_a_trial_is_begun_only_where_it_fits_the_time(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trials_s: float, tried: list[int]
 ) -> None:
-    """1212 px are predicted from 572: 0.25 s x (1212 / 572)² = 1.12 s; 1.95 s are left of 3 s."""
-    monkeypatch.setattr(tile_choice, "TRIALS_S", 3.0)
+    monkeypatch.setattr(tile_choice, "TRIALS_S", trials_s)
     clock = Clock(monkeypatch, COSTS)
-    measured_tile(clock, UNetSettings(), (8192, 8192), 1, tmp_path / "a.json", "key")
-    assert clock.sides == [PROBE, PROBE, 700, 956, 572, 1212]
-    monkeypatch.setattr(tile_choice, "TRIALS_S", 2.1)
-    clock = Clock(monkeypatch, COSTS)
-    measured_tile(clock, UNetSettings(), (8192, 8192), 1, tmp_path / "b.json", "key")
-    assert clock.sides == [PROBE, PROBE, 700, 956, 572]
+    found = measured_tile(clock, UNetSettings(), (8192, 8192), 1, tmp_path / "t.json", "key")
+    assert clock.sides == [PROBE, PROBE, *tried]
+    assert found == (956, 956)
 
 
 def test_tiles_that_take_long_are_not_tried(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The usual one and another would take 2 x 0.15 s x (700² + 956²) / 316² = 4.2 s."""
+    """The usual one and another would take 1.8 x 0.15 s x (700² + 956²) / 316² = 3.8 s."""
     clock = Clock(monkeypatch, {PROBE: 0.15})
     file = tmp_path / "t.json"
     assert measured_tile(clock, UNetSettings(), (8192, 8192), 1, file, "key") == (700, 700)

@@ -23,7 +23,7 @@ from biounet.prediction.engines import Engine
 N_TIMED = 4
 """How often each engine is timed; the fastest counts."""
 
-ENOUGH_S = 0.7
+ENOUGH_S = 0.3
 """Two rounds are enough where they take longer."""
 
 HOPELESS = 1.5
