@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from biounet.networks.convolution import (
     RELU_GAIN,
@@ -96,6 +97,20 @@ def test_pooling_and_cropping_by_hand() -> None:
     assert max_pool(maps, (2, 2))[0, 0].tolist() == [[5.0, 8.0]]
     assert max_pool(maps, (1, 2))[0, 0].tolist() == [[5.0, 2.0], [4.0, 8.0]]
     assert crop(maps, torch.Size((2, 2)))[0, 0].tolist() == [[5.0, 2.0], [4.0, 8.0]]
+
+
+@pytest.mark.parametrize("factor", [(2, 2), (3, 2), (1, 2, 2), (2, 3, 1)])
+def test_in_training_pooling_is_the_same_function(factor: tuple[int, ...]) -> None:
+    maps = torch.randn(2, 3, *[6, 8, 6][: len(factor)])
+    plain = max_pool(maps, factor)
+    pool = functional.max_pool2d if len(factor) == 2 else functional.max_pool3d
+    weights = torch.randn_like(plain)
+    learning = maps.clone().requires_grad_()
+    pooled = max_pool(learning, factor)
+    assert torch.equal(pooled, plain)
+    (found,) = torch.autograd.grad((pooled * weights).sum(), learning)
+    (expected,) = torch.autograd.grad((pool(learning, factor) * weights).sum(), learning)
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("kernel", [(3, 3), (1, 3, 3)])

@@ -116,38 +116,19 @@ def _gaussian(shape: Shape, std: float) -> Tensor:
 
 
 def standardise(weight: Tensor, gain: Tensor, filter_axis: int) -> Tensor:
-    """Centre and scale each filter: mean 0, sum of squares `RELU_GAIN`², times its gain."""
-    standardised: Tensor = Standardise.apply(weight, gain, filter_axis)  # type: ignore[no-untyped-call]
-    return standardised
+    """Centre and scale each filter: mean 0, sum of squares `RELU_GAIN`², times its gain.
 
-
-class Standardise(torch.autograd.Function):
-    """Standardised filters and their gradient, in few passes over the weights.
-
-    What PyTorch derives takes three times as long, and every step waits for it.
+    Batch normalisation's arithmetic, whose gradient takes few passes; the weights take its maps'
+    place. As they lie in training, channels last, nothing is copied.
     """
-
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, gain: Tensor, filter_axis: int) -> Tensor:
-        """(w - mean) * gain * inverse; inverse = RELU_GAIN / |w - mean|."""
-        ctx.others = [axis for axis in range(weight.ndim) if axis != filter_axis]
-        centred = weight - weight.mean(ctx.others, keepdim=True)
-        squares = torch.linalg.vector_norm(centred, dim=ctx.others, keepdim=True).square()
-        inverse = RELU_GAIN * torch.rsqrt(squares + 1e-8)
-        ctx.save_for_backward(centred, inverse, gain.view(inverse.shape))
-        return centred * (gain.view(inverse.shape) * inverse)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        """Of the loss by the weights and the gains."""
-        (gradient,) = gradients
-        centred, inverse, gain = ctx.saved_tensors
-        along = (gradient * centred).sum(ctx.others, keepdim=True)
-        scale = gain * inverse
-        shrinking = -scale * along * (inverse / RELU_GAIN).square()
-        by_weight = torch.addcmul(gradient * scale, centred, shrinking)
-        by_weight -= scale * gradient.mean(ctx.others, keepdim=True)
-        return by_weight, (along * inverse).flatten(), None
+    n_incoming = weight.numel() // weight.shape[filter_axis]
+    channels_last = weight.movedim(1, -1)
+    filters = channels_last.flatten(1)[None] if filter_axis == 0 else channels_last.flatten(0, -2)
+    scale = gain * (RELU_GAIN / sqrt(n_incoming))
+    standardised = functional.batch_norm(
+        filters, None, None, scale, training=True, eps=1e-8 / n_incoming
+    )
+    return standardised.view(channels_last.shape).movedim(-1, 1)
 
 
 def fold(network: nn.Module) -> nn.Module:
@@ -160,9 +141,18 @@ def fold(network: nn.Module) -> nn.Module:
 
 
 def max_pool(maps: Tensor, factor: Shape) -> Tensor:
-    """Non-overlapping max pooling."""
+    """Non-overlapping max pooling.
+
+    In training, strips of maps are pooled as if they were maps of their own: PyTorch's gradient
+    uses one thread for each.
+    """
     pool = functional.max_pool2d if maps.ndim == 4 else functional.max_pool3d
-    return pool(maps, factor)
+    if not maps.requires_grad or maps.shape[2] % factor[0]:
+        return pool(maps, factor)
+    n, c, _, *others = maps.shape
+    strips = maps.movedim(1, -1).reshape(-1, factor[0], *others, c).movedim(-1, 1)
+    pooled = pool(strips, factor)
+    return pooled.movedim(1, -1).reshape(n, -1, *pooled.shape[3:], c).movedim(-1, 1)
 
 
 def crop(maps: Tensor, shape: torch.Size) -> Tensor:
