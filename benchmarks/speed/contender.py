@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from plain import PlainUNet
 from torch import nn
 
 Work = Callable[[], object]
@@ -33,7 +34,7 @@ PEERS = {
 }
 """Other tools: contender, package."""
 
-PAPER_WIDTHS = (64, 128, 256, 512, 1024)
+PAPER_WIDTH = 64
 ROI_PX = 512
 
 IMAGE_PX = 8192
@@ -42,13 +43,10 @@ IMAGE_PX = 8192
 
 def image_work(arguments: argparse.Namespace) -> Work:
     """One tile through the paper's network, to probabilities."""
-    from biounet.config import PAPER
-    from biounet.networks import build_network
-
     side = arguments.side
     tile = np.random.default_rng(0).standard_normal((1, 1, side, side)).astype(np.float32)
     if arguments.which == "plain":
-        network = build_network(PAPER.network).eval()
+        network = PlainUNet(PAPER_WIDTH).eval()
 
         def plain() -> object:
             with torch.inference_mode():
@@ -84,7 +82,7 @@ def large_work(arguments: argparse.Namespace) -> Work:
 
         return pass_of_all
     slide_over = import_peer("monai").sliding_window_inference
-    network = padded_unet().eval()
+    network = PlainUNet(PAPER_WIDTH, padded=True).eval()
     gaussian = arguments.which == "monai-gaussian"
 
     def slide() -> object:
@@ -133,8 +131,12 @@ def training_work(arguments: argparse.Namespace) -> Work:
     batch = Batch(
         torch.randn(1, 1, *shape), torch.randint(0, 2, (1, *output)), torch.ones(1, *output)
     )
-    network = build_network(settings.network).train()
     if arguments.which == "plain":
+        network = PlainUNet(
+            settings.network.width,
+            standardised=settings.network.normalisation != "none",
+            dropout=settings.network.dropout,
+        )
         momentum = settings.training.momentum
         optimiser: torch.optim.Optimizer = (
             torch.optim.SGD(network.parameters(), 1e-3, momentum=momentum)
@@ -158,7 +160,8 @@ def training_work(arguments: argparse.Namespace) -> Work:
         augmentation, balanced = settings.augmentation, settings.training.balanced_sampling
         return lambda: draw_batch([image], [0], shape, output, augmentation, balanced, 0)
     cpu = torch.device("cpu")
-    learner = make_learner(network, settings.training, cpu, choose_precision("auto", cpu))
+    ours = build_network(settings.network)
+    learner = make_learner(ours, settings.training, cpu, choose_precision("auto", cpu))
     return lambda: train_step(learner, batch, 1e-3, 1, settings.training, ALONE)
 
 
@@ -181,41 +184,6 @@ def convolution_work(arguments: argparse.Namespace) -> Work:
                 layer(maps)
 
     return ten
-
-
-def padded_unet() -> nn.Module:
-    """A U-Net of the paper's widths as users of other tools have it: padded convolutions."""
-
-    class Padded(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            widths = PAPER_WIDTHS
-            pairs = zip((1, *widths), widths, strict=False)
-            self.down = nn.ModuleList(_padded_pair(a, b) for a, b in pairs)
-            upwards = list(zip(widths[1:], widths[:-1], strict=True))
-            self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, 2) for a, b in upwards)
-            self.after = nn.ModuleList(_padded_pair(a, b) for a, b in upwards)
-            self.classify = nn.Conv2d(widths[0], 2, 1)
-
-        def forward(self, maps: torch.Tensor) -> torch.Tensor:
-            skips = []
-            for level, convolve in enumerate(self.down):
-                if level:
-                    maps = nn.functional.max_pool2d(maps, 2)
-                maps = convolve(maps)
-                skips.append(maps)
-            skips.pop()
-            for up, after in zip(reversed(self.up), reversed(self.after), strict=True):
-                maps = after(torch.cat([skips.pop(), up(maps)], 1))
-            logits: torch.Tensor = self.classify(maps)
-            return logits
-
-    return Padded()
-
-
-def _padded_pair(n_in: int, n_out: int) -> nn.Module:
-    first, second = nn.Conv2d(n_in, n_out, 3, padding=1), nn.Conv2d(n_out, n_out, 3, padding=1)
-    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU())
 
 
 def tile_for(side: int) -> int:
