@@ -2,6 +2,7 @@
 
 import copy
 import json
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -110,6 +111,26 @@ def test_every_engine_computes_the_network_for_every_tile(settings, rng):
             # float32 carries 7 digits; sums of some thousand terms lose two, and the unfolded
             # network itself is up to 3.4e-5 off
             np.testing.assert_allclose(found, expected, atol=1e-4, err_msg=name)
+
+
+def test_no_engine_calls_home(tmp_path):
+    """OpenVINO's import does, in a process of its own, where its package for that is there."""
+    graph = tmp_path / "graph.onnx"
+    settings = NETWORKS["unet, no pooling"]
+    graph.write_bytes(onnx_graph(network_of(a_model(settings)), settings).SerializeToString())
+    code = (
+        "import pathlib, sys\n"
+        "def watch(event, args):\n"
+        "    if event in ('socket.connect', 'socket.getaddrinfo', 'urllib.Request'):\n"
+        "        pathlib.Path(sys.argv[2]).write_text(f'{event} {args}')\n"
+        "sys.addaudithook(watch)\n"
+        "from biounet.prediction.engines.runtimes import onnx_engine, openvino_engine\n"
+        "graph = pathlib.Path(sys.argv[1]).read_bytes()\n"
+        "openvino_engine(graph, 'float32', 1), onnx_engine(graph, 1)\n"
+    )
+    called = tmp_path / "called"
+    subprocess.run([sys.executable, "-c", code, graph, called], check=True, timeout=120)
+    assert not called.exists(), called.read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Engines of other makers, for the CPU: OpenVINO and ONNX Runtime (`pip install biounet[cpu]`)."""
 
+import sys
 import threading
 from functools import lru_cache
 
@@ -30,6 +31,8 @@ def openvino_engine(graph: bytes, precision: str, n_threads: int) -> Engine:
         ImportError: OpenVINO is not installed.
         RuntimeError: it does not take the graph.
     """
+    # OpenVINO tells its makers of each import over the network, where this package is found.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
     core = openvino.Core()
@@ -68,6 +71,7 @@ def onnx_engine(graph: bytes, n_threads: int) -> Engine:
     """
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()  # of its builds for Windows
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = n_threads
     options.inter_op_num_threads = 1
