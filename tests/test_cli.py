@@ -232,6 +232,32 @@ def command(*words: str | Path) -> list[str]:
     return [sys.executable, "-W", "ignore", "-m", "biounet.cli", *map(str, words)]
 
 
+def test_ctrl_c_tells_what_is_there(
+    run: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("biounet.learning.setup.derive_settings", stop)
+        words = ("train", data, "--out", out, *SMALL)
+        assert run(*words)[::2] == (130, "biounet: stopped\n")
+    with monkeypatch.context() as patch:
+        patch.setattr("biounet.learning.training.train_step", stop)
+        code, _, errors = run(*words, "--resume")
+    assert code == 130
+    best = out / "best.safetensors"
+    assert errors == f"biounet: stopped; the model so far is {best}, --resume goes on\n"
+    assert best.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("biounet.prediction.jobs.files.segment_image", stop)
+        code, _, errors = run("predict", best, data / "images", "--out", tmp_path / "predicted")
+    assert code == 130
+    assert errors == "biounet: stopped; the same command does what is missing\n"
+
+
 def test_a_full_disk_is_one_line(data: Path, tmp_path: Path) -> None:
     """No file may grow beyond 20 kB: the weights do not fit."""
     done = subprocess.run(

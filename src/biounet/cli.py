@@ -25,6 +25,7 @@ app = App(
     version=__version__,
     help_format="markdown",
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,
 )
 for command in (demo, train, predict, evaluate, report, inspect, export, studio, reproduce):
     app.command(command)
@@ -48,8 +49,8 @@ def main() -> None:
     except OSError as error:  # a full disk, a folder that may not be written
         print(f"biounet: found {error}; wanted files to read and room to write", file=sys.stderr)  # noqa: T201
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("biounet: stopped", file=sys.stderr)  # noqa: T201
+    except KeyboardInterrupt as stopped:
+        print("; ".join(["biounet: stopped", *map(str, stopped.args)]), file=sys.stderr)  # noqa: T201
         sys.exit(130)
 
 

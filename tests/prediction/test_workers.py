@@ -1,5 +1,6 @@
 """Several processes, and a real Dask scheduler with real workers; some of them die."""
 
+import logging
 import os
 import signal
 import socket
@@ -17,7 +18,7 @@ from biounet.images.reading import read_image
 from biounet.images.writing import write_image
 from biounet.prediction.jobs.files import predict_files
 from biounet.prediction.jobs.options import parse_save
-from biounet.prediction.jobs.workers import open_crew
+from biounet.prediction.jobs.workers import _interrupted_later, open_crew
 
 pytest.importorskip("distributed")
 
@@ -195,9 +196,13 @@ def test_a_cluster_and_a_worker_that_dies(tmp_path, model_path, inputs, alone, c
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_a_scheduler_that_goes_away(tmp_path, model_path, inputs, alone, cluster):
+def test_a_scheduler_that_goes_away(
+    tmp_path, model_path, inputs, alone, cluster, caplog, monkeypatch
+):
     address, scheduler, _ = start_cluster(cluster, 1)
     kill = KillOnce(lambda: scheduler.pid)
+    log = logging.getLogger("distributed.client")
+    monkeypatch.setattr(log, "handlers", [caplog.handler])
     options = OPTIONS.model_copy(update={"scheduler": address})
     started = time.monotonic()
     try:
@@ -206,6 +211,7 @@ def test_a_scheduler_that_goes_away(tmp_path, model_path, inputs, alone, cluster
     except InputError as error:
         message = str(error)
     assert "a scheduler that has gone away" in message
+    assert not caplog.records  # Dask's own words about it are a traceback
     assert time.monotonic() - started < 240  # Dask itself gives up within a minute, on a free core
     assert not predict_files(model_path, [inputs], tmp_path / "out", OPTIONS).failed
     assert_same(alone, tmp_path / "out")
@@ -253,3 +259,14 @@ def test_what_is_no_address_is_told_at_once(tmp_path, model_path, inputs, monkey
     options = OPTIONS.model_copy(update={"scheduler": address})
     with pytest.raises(InputError, match=f"no scheduler at {address} .*wanted the address of"):
         predict_files(model_path, [inputs], tmp_path / "out", options)
+
+
+def test_ctrl_c_waits_while_a_worker_starts():
+    done = False
+    with pytest.raises(KeyboardInterrupt), _interrupted_later():
+        os.kill(os.getpid(), signal.SIGINT)
+        done = True
+    assert done
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)

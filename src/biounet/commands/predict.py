@@ -84,8 +84,11 @@ def predict(
     options = PredictionSettings.model_validate(
         {name: value for name, value in said.items() if value is not None}
     )
-    with files_progress() as on_progress, warnings_as_lines():
-        outcome = predict_files(find_model_file(model), inputs, out, options, on_progress)
+    try:
+        with files_progress() as on_progress, warnings_as_lines():
+            outcome = predict_files(find_model_file(model), inputs, out, options, on_progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command does what is missing") from None
     for note in outcome.notes:
         print(f"biounet: {note}", file=sys.stderr)  # noqa: T201
     for path, error in outcome.failed:

@@ -115,12 +115,18 @@ def train(
             validation=held_out,
             processes=processes,
         )
-        with training_progress(processes.is_first) as on_record:
-            model = train_dataset(dataset, request, out, resume, on_record)
+        best = out / "best.safetensors"
+        try:
+            with training_progress(processes.is_first) as on_record:
+                model = train_dataset(dataset, request, out, resume, on_record)
+        except KeyboardInterrupt:
+            if not best.exists():
+                raise
+            raise KeyboardInterrupt(f"the model so far is {best}, --resume goes on") from None
     if not processes.is_first:
         return
     score = model.file.provenance["score"]
-    say(f"model: {out / 'best.safetensors'}")
+    say(f"model: {best}")
     say(f"report: {write_report(out)}")
     if score:
         say("validation: " + ", ".join(f"{name} {value:.3f}" for name, value in score.items()))

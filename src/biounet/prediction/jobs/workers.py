@@ -1,6 +1,8 @@
 """Where tasks run: threads of this process, processes of this machine, or a Dask cluster."""
 
+import logging
 import multiprocessing
+import multiprocessing.forkserver as forkserver
 import os
 import signal
 import threading
@@ -97,7 +99,8 @@ class Crew:
                         except StopIteration:
                             break
                     try:
-                        running[self.executor.submit(function, item)] = item
+                        with _interrupted_later():
+                            running[self.executor.submit(function, item)] = item
                     except BrokenExecutor:
                         again.append(item)
                         break
@@ -189,6 +192,22 @@ def open_crew(options: PredictionSettings) -> Iterator[Crew]:
         crew.close()
 
 
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Keep Ctrl-C until the end: a worker that is just starting would tell of it in many lines."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if caught:
+        raise KeyboardInterrupt
+
+
 def _follow(process_id: int) -> None:
     """Make a worker end with the process that it works for, killed or not, and not by Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other one tells when to stop
@@ -207,6 +226,10 @@ def _process_context() -> BaseContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["biounet.prediction.jobs.files"])
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the server inherits
+        forkserver.ensure_running()
+        signal.signal(signal.SIGINT, before)
     return context
 
 
@@ -243,6 +266,9 @@ def _dask_crew(address: str) -> Iterator[Crew]:
         """Of each worker, as the scheduler told last; asks nobody."""
         return [w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values()]
 
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # a scheduler that goes away is told below, in a line
     try:
         try:
             client.wait_for_workers(1, timeout=FIRST_WORKER_S)
@@ -259,3 +285,4 @@ def _dask_crew(address: str) -> Iterator[Crew]:
         )
     finally:
         client.close()
+        log.setLevel(level)
