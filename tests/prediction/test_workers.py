@@ -1,7 +1,6 @@
 """Several processes, and a real Dask scheduler with real workers; some of them die."""
 
 import logging
-import logging
 import os
 import signal
 import socket
@@ -204,8 +203,6 @@ def test_a_scheduler_that_goes_away(
     kill = KillOnce(lambda: scheduler.pid)
     log = logging.getLogger("distributed.client")
     monkeypatch.setattr(log, "handlers", [caplog.handler])
-    log = logging.getLogger("distributed.client")
-    monkeypatch.setattr(log, "handlers", [caplog.handler])
     options = OPTIONS.model_copy(update={"scheduler": address})
     started = time.monotonic()
     try:
@@ -214,7 +211,6 @@ def test_a_scheduler_that_goes_away(
     except InputError as error:
         message = str(error)
     assert "a scheduler that has gone away" in message
-    assert not caplog.records  # Dask's own words about it are a traceback
     assert not caplog.records  # Dask's own words about it are a traceback
     assert time.monotonic() - started < 240  # Dask itself gives up within a minute, on a free core
     assert not predict_files(model_path, [inputs], tmp_path / "out", OPTIONS).failed

@@ -1,9 +1,7 @@
 """Where tasks run: threads of this process, processes of this machine, or a Dask cluster."""
 
 import logging
-import logging
 import multiprocessing
-import multiprocessing.forkserver as forkserver
 import os
 import signal
 import threading
@@ -23,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import version
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
@@ -270,9 +269,6 @@ def _dask_crew(address: str) -> Iterator[Crew]:
     log = logging.getLogger("distributed.client")
     level = log.level
     log.setLevel(logging.CRITICAL)  # a scheduler that goes away is told below, in a line
-    log = logging.getLogger("distributed.client")
-    level = log.level
-    log.setLevel(logging.CRITICAL)  # a scheduler that goes away is told below, in a line
     try:
         try:
             client.wait_for_workers(1, timeout=FIRST_WORKER_S)
@@ -289,5 +285,4 @@ def _dask_crew(address: str) -> Iterator[Crew]:
         )
     finally:
         client.close()
-        log.setLevel(level)
         log.setLevel(level)
