@@ -13,6 +13,7 @@ import argparse
 import json
 import platform
 import re
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,11 @@ def main() -> None:
             peers=arguments.peers,
             before=results.get(piece) if arguments.add else None,
         )
+        began = time.monotonic()
         found = measures.PIECES[piece](asked)
         if found is not None:
-            results[piece] = {**found, "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+            took_s = round(time.monotonic() - began)
+            results[piece] = {**found, "date": f"{datetime.now(UTC):%Y-%m-%d}", "took_s": took_s}
             write(results, file)
             print(json.dumps({piece: found}), flush=True)
     print(table.markdown(results))

@@ -40,6 +40,9 @@ ROI_PX = 512
 IMAGE_PX = 8192
 """Side of the large image that is spoken of; a part of it is timed."""
 
+ROWS = 2
+"""Of its tiles, that biounet is timed on."""
+
 
 def image_work(arguments: argparse.Namespace) -> Work:
     """One tile through the paper's network, to probabilities."""
@@ -59,15 +62,17 @@ def image_work(arguments: argparse.Namespace) -> Work:
 
 
 def large_work(arguments: argparse.Namespace) -> Work:
-    """A square image of one channel, to probabilities of every pixel."""
-    side = arguments.side
-    image = np.random.default_rng(0).standard_normal((1, side, side)).astype(np.float32)
+    """A part of the large image, to probabilities: some rows of tiles, or `side` px square."""
+    rng = np.random.default_rng(0)
     if arguments.which == "ours":
         from biounet.prediction.predictor import predict_plane
 
-        predictor = _predictor("auto", "auto", "none", IMAGE_PX)  # the tile of the large image
-        predictor.engine(np.zeros((1, 1, *predictor.plan((side, side)).input_shape), np.float32))
-        return lambda: predict_plane(predictor, image)
+        predictor = _predictor("auto", "auto", "none", IMAGE_PX)
+        plan = predictor.plan((IMAGE_PX, IMAGE_PX))
+        strip = rng.standard_normal((1, ROWS * plan.stride[0], IMAGE_PX), np.float32)
+        predictor.engine(np.zeros((1, 1, *plan.input_shape), np.float32))
+        return lambda: predict_plane(predictor, strip)
+    image = rng.standard_normal((1, arguments.side, arguments.side), np.float32)
     batch = torch.from_numpy(image)[None]
     if arguments.which == "smp":
         whole = (

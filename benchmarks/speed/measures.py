@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from contender import IMAGE_PX, PEERS
+from contender import IMAGE_PX, PEERS, ROWS
 from timing import Run, in_turns, summary
-from work import endless_flop, tile_flop, work_factor
+from work import endless_flop, step_flop, tile_flop, work_factor
+
+from biounet.config import PAPER, PRESETS
+from biounet.geometry import plan_tiles
 
 TILE_PX = 700
 """The input tile of a 512 x 512 image."""
@@ -99,6 +102,7 @@ def training(asked: Asked, preset: str) -> dict[str, Any]:
     return {
         **{kind: summary(done) for kind, done in runs.items()},
         "ratio": ratio(runs["plain"], runs["ours"]),
+        "gflop": round(step_flop(PRESETS[preset]) / 1e9),
         "sampling_share": round(drawing / (drawing + step), 4),
     }
 
@@ -108,29 +112,35 @@ def large(asked: Asked) -> dict[str, Any]:
     side = 1024 if asked.quick else 2048
     python = str(asked.peers / "bin" / "python")
     missing = {name: why for name in PEERS if (why := lacks(python, name))}
-    contenders: dict[str, Sequence[str]] = {"ours": ["large", "ours", "--side", str(side)]}
+    tile = chosen_tile(IMAGE_PX)
+    plan = plan_tiles((IMAGE_PX,) * 2, PAPER.network.footprint, (tile,) * 2)
+    contenders: dict[str, Sequence[str]] = {"ours": ["large", "ours", "--cold"]}
+    parts = {"ours": plan.n_tiles[0] / ROWS}  # how many there are in the whole image
     for name in PEERS:
         if name not in missing:
             contenders[name] = ["large", name, "--side", str(side), "--cold"]
+            parts[name] = (IMAGE_PX / side) ** 2
     pythons = {name: python for name in contenders if name != "ours"}
     n_rounds = asked.rounds or (1 if asked.quick else 3)
-    runs = in_turns(contenders, n_rounds, pythons, most=n_rounds)
+    runs = {
+        name: [Run(parts[name] * run.seconds, run.others) for run in done]
+        for name, done in in_turns(contenders, n_rounds, pythons, most=n_rounds).items()
+    }
     for name, done in (asked.before or {}).get("runs", {}).items():
         runs[name] = [Run(*values) for values in done] + runs.get(name, [])
     found: dict[str, Any] = {name: summary(done) for name, done in runs.items()}
-    tile = chosen_tile(IMAGE_PX)
     return {
         **found,
-        "side": side,
         "runs": {
             n: [[round(r.seconds, 3), round(r.others, 3)] for r in d] for n, d in runs.items()
         },
         "ratios": {name: ratio(runs[name], runs["ours"]) for name in runs if name != "ours"},
         "missing": missing,
         "image_side": IMAGE_PX,
+        "peers_side": side,
         "tile": tile,
-        "work_factor": round(work_factor(IMAGE_PX, tile), 3),
-        "gflop_per_px": round(endless_flop() / 1e9, 6),
+        "work_factor": round(work_factor(plan), 3),
+        "gflop": round(IMAGE_PX**2 * endless_flop() / 1e9),
     }
 
 

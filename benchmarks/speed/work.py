@@ -1,13 +1,14 @@
 """How much arithmetic a network does: floating-point operations, counted, not timed."""
 
 from functools import lru_cache
+from math import prod
 
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from biounet.config import PAPER
-from biounet.geometry import plan_tiles
+from biounet.config import PAPER, Settings
+from biounet.geometry import TilePlan
 from biounet.networks import build_network
 
 
@@ -19,13 +20,21 @@ def tile_flop(side: int) -> float:
     return float(counter.get_total_flops())
 
 
+def step_flop(settings: Settings) -> float:
+    """Of a step of training on one patch: forward, and by weights and maps backward."""
+    network = settings.network
+    shape = network.footprint.input_for((settings.training.patch_px,) * 2)
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        build_network(network)(torch.empty(1, 1, *shape)).sum().backward()
+    return float(counter.get_total_flops())
+
+
 def endless_flop() -> float:
     """A pixel of an endless image: what is left when a tile's edges do not count."""
     sides = (572, 1212, 2492)
     return float(np.polyfit(sides, [tile_flop(side) for side in sides], 2)[0])
 
 
-def work_factor(image_side: int, tile_side: int) -> float:
+def work_factor(plan: TilePlan) -> float:
     """Work of an image cut into tiles, as a multiple of its pixels' work in an endless image."""
-    plan = plan_tiles((image_side,) * 2, PAPER.network.footprint, (tile_side,) * 2)
-    return len(plan) * tile_flop(plan.input_shape[0]) / (image_side**2 * endless_flop())
+    return len(plan) * tile_flop(plan.input_shape[0]) / (prod(plan.image_shape) * endless_flop())
