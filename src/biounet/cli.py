@@ -47,7 +47,9 @@ def main() -> None:
         print(f"biounet: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     except OSError as error:  # a full disk, a folder that may not be written
-        print(f"biounet: found {error}; wanted files to read and room to write", file=sys.stderr)  # noqa: T201
+        found = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        remedy = "check the path, its permissions and the room on the disk"
+        print(f"biounet: found {found}; wanted files to read and write; {remedy}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     except KeyboardInterrupt as stopped:
         print("; ".join(["biounet: stopped", *map(str, stopped.args)]), file=sys.stderr)  # noqa: T201

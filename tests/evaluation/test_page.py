@@ -101,6 +101,28 @@ def test_masks_membranes_and_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "2 of 9 found, 7 missed." in ctc
 
 
+def test_frames_and_slices_that_the_result_or_the_images_lack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder(tmp_path / "01_GT")
+    volume = np.stack([cells(9), cells(4), cells()])
+    tifffile.imwrite(folder(tmp_path / "01_RES") / "mask002.tif", volume, photometric="minisblack")
+    tifffile.imwrite(folder(tmp_path / "01") / "t002.tif", volume, photometric="minisblack")
+    seg = folder(tmp_path / "01_GT" / "SEG")
+    for name in ("002_001", "002_002", "005_000"):
+        tifffile.imwrite(seg / f"man_seg_{name}.tif", cells())
+    assert run(monkeypatch, "01_RES", "01_GT", "--report", "c.html", "--images", "01") == 0
+    assert "lacks frame 5: it counts" in capsys.readouterr().err
+    text = Path("c.html").read_text(encoding="utf-8")
+    frames = re.findall(r'<th scope="row">(Frame \w+)</th>', text)
+    assert frames == ["Frame 5_0", "Frame 2_1", "Frame 2_2"]
+    assert "0 of 9 found, 9 missed." in text
+    assert "5 of 9 found, 4 missed." in text
+    assert "9 of 9 found." in text
+    assert text.count("<img") == 9
+
+
 def test_classes_and_stacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     volume = np.stack([cells(), cells()])

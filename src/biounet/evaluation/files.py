@@ -55,8 +55,8 @@ def slice_names(pairs: Sequence[Pair], n_slices: Sequence[int]) -> list[str]:
     ]
 
 
-def read_grey(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
-    """The grey values (C, …) behind labels of a shape.
+def read_grey(path: Path, shape: tuple[int, ...], z: int | None = None) -> NDArray[Any]:
+    """The grey values (C, …) behind labels of a shape; `z`: behind those of one slice.
 
     Raises:
         InputError: an image of another size.
@@ -64,6 +64,7 @@ def read_grey(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
     image = read_image(path)
     data = np.asarray(image.data)
     data = np.moveaxis(data, image.axes.index("C"), 0) if "C" in image.axes else data[None]
+    data = data if z is None else data[:, z]
     if math.prod(data.shape[1:]) != math.prod(shape) or data.shape[-2:] != shape[-2:]:
         raise InputError(
             f"{path} of shape {data.shape[1:]}", f"{shape}, as its labels", "give their images"

@@ -12,7 +12,7 @@ from scipy import ndimage
 from biounet.errors import InputError
 from biounet.evaluation.files import Pair, cell_probabilities, pair_files, read_grey, read_labels
 from biounet.evaluation.scores import Scores
-from biounet.images.challenge import frame_number
+from biounet.images.challenge import frame_name
 from biounet.images.layouts.matching import list_images, match_by_name
 from biounet.images.reading import read_image
 from biounet.report import Compared, EvaluatedImage, write_evaluation_report
@@ -130,7 +130,7 @@ def _grey_files(
     if not images.exists():
         raise InputError(f"no file or folder {images}", "the images", "check --images")
     if scores["metrics"] == "ctc":
-        return {str(number): path for number, path in _frame_files(images).items()}
+        return _frame_files(images)
     if not images.is_dir() or images.suffix == ".zarr":
         (pair,) = _pairs(prediction, truth, scores)[:1]
         return {pair.name: images}
@@ -143,27 +143,35 @@ def _pairs(prediction: Path, truth: Path, scores: Scores) -> list[Pair]:
     return pair_files(prediction, truth, kind)
 
 
-def _frame_files(folder: Path) -> dict[int, Path]:
-    """The files of a sequence of the Cell Tracking Challenge, by frame number."""
+def _frame_files(folder: Path) -> dict[str, Path]:
+    """The files of a sequence of the Cell Tracking Challenge, by the names of their frames."""
     inner = folder / "SEG" if (folder / "SEG").is_dir() else folder
-    numbered = [(frame_number(path), path) for path in list_images(inner)]
-    return {number[0]: path for number, path in numbered if number is not None}
+    named = [(frame_name(path), path) for path in list_images(inner)]
+    return {name: path for name, path in named if name is not None}
 
 
 def _frames(
     prediction: Path, truth: Path, scores: Scores, greys: Mapping[str, Path]
 ) -> list[EvaluatedImage]:
+    """Frames, or single slices of them ("2_5"); what the result lacks is a picture without it."""
     of_frame = scores.get("seg_per_frame", {})
     if not of_frame:
         return []
     predicted, true = _frame_files(prediction), _frame_files(truth)
 
-    def read(number: int) -> Compared:
-        labels = read_labels(true[number])
-        return Compared(read_labels(predicted[number]), labels, _grey(greys, str(number), labels))
+    def read(name: str) -> Compared:
+        frame, _, digits = name.partition("_")
+        z = int(digits) if digits else None
+        labels = read_labels(true[name])
+        found = np.zeros_like(labels)
+        if frame in predicted:
+            found = read_labels(predicted[frame])
+            found = found if z is None else found[z]
+        grey = read_grey(greys[frame], labels.shape, z) if frame in greys else None
+        return Compared(found, labels, grey)
 
     return [
-        EvaluatedImage(f"Frame {name}", {"SEG": value}, partial(read, int(name)))
+        EvaluatedImage(f"Frame {name}", {"SEG": value}, partial(read, name))
         for name, value in of_frame.items()
     ]
 

@@ -24,6 +24,12 @@ def frame_number(path: Path) -> tuple[int, int] | None:
     return None if match is None else (int(match.group(1)), len(match.group(1)))
 
 
+def frame_name(path: Path) -> str | None:
+    """The number of a frame, or of a frame and a slice of it ("2_5"); None for other names."""
+    match = _FRAME.fullmatch(path.name)
+    return None if match is None else "_".join(str(int(d)) for d in match.groups() if d is not None)
+
+
 def write_linked_result(
     result: Path,
     frames: Iterable[tuple[int, NDArray[np.uint16]]],

@@ -126,8 +126,10 @@ def match_frames(truth: AnnotatedFrames, result: Frames) -> Iterator[FrameMatch]
             `match_frame`.
 
     Warns:
-        MetricWarning: the result lacks a frame; it then counts as one without objects.
+        MetricWarning: at the end, of frames that the result lacks; they count as frames without
+            objects.
     """
+    lacking: list[int] = []
     results = _ascending(result, "result")
     number, labels = next(results, (None, None))
     for frame, annotated in _ascending(truth, "truth"):
@@ -135,17 +137,20 @@ def match_frames(truth: AnnotatedFrames, result: Frames) -> Iterator[FrameMatch]
             number, labels = next(results, (None, None))
         found = labels if number == frame else None
         if found is None:
-            warnings.warn(
-                f"the result lacks frame {frame}: it counts as a frame without objects",
-                MetricWarning,
-                stacklevel=2,
-            )
+            lacking.append(frame)
         if isinstance(annotated, Mapping):
             for z, truth_slice in annotated.items():
                 found_slice = None if found is None else _slice_of(found, z, frame)
                 yield replace(_match_or_missed(frame, truth_slice, found_slice), z=z)
         else:
             yield _match_or_missed(frame, annotated, found)
+    if len(lacking) == 1:
+        told = f"the result lacks frame {lacking[0]}: it counts as a frame without objects"
+        warnings.warn(told, MetricWarning, stacklevel=2)
+    elif lacking:
+        shown = ", ".join(map(str, lacking[:5])) + (", …" if len(lacking) > 5 else "")
+        told = f"the result lacks {len(lacking)} frames ({shown}): they count as without objects"
+        warnings.warn(told, MetricWarning, stacklevel=2)
 
 
 def _match_or_missed(frame: int, truth: Labels, result: Labels | None) -> FrameMatch:
