@@ -19,9 +19,10 @@ from biounet.studio import trainer as trainer_module
 from biounet.studio.annotation import apply_patches, set_rest
 from biounet.studio.contents import Studio
 from biounet.studio.folder import open_folder
+from biounet.studio.marked import dataset_of
 from biounet.studio.patches import Patch
 from biounet.studio.regions import Box, plan_region, whole
-from biounet.studio.trainer import Sight, Status, dataset_of, losses_to_show
+from biounet.studio.trainer import Sight, Status, losses_to_show
 
 
 @pytest.fixture
@@ -95,11 +96,11 @@ def test_train_stop_train_on_segment(studio: Studio) -> None:
     assert settings.network == first.settings.network
     steps = [step for step, _ in studio.trainer.losses]
     assert steps == sorted(set(steps))  # one curve over both runs
-    assert studio.trainer.predictions["a.tif"][0].labels.shape == (128, 128)
+    assert studio.trainer.predictions.of("a.tif")[0].labels.shape == (128, 128)
 
     studio.trainer.segment("b.tif")
     assert finished(studio).problem is None
-    assert studio.trainer.predictions["b.tif"][0].box == whole((128, 128))
+    assert studio.trainer.predictions.of("b.tif")[0].box == whole((128, 128))
     again = Studio(studio.folder)  # after a restart the last model is there
     assert again.trainer.status.model == "002"
 
@@ -128,7 +129,7 @@ def test_of_a_stack_the_painted_planes_are_learned_from(tmp_path: Path) -> None:
     assert finished(studio).problem is None
     studio.trainer.segment("s.tif", range(6))
     assert finished(studio).problem is None
-    assert sorted(studio.trainer.predictions["s.tif"]) == list(range(6))
+    assert sorted(studio.trainer.predictions.of("s.tif")) == list(range(6))
     assert studio.trainer.status.progress == 1
     studio.trainer.close()
 

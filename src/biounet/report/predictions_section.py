@@ -4,7 +4,7 @@ import numpy as np
 
 from biounet.learning.gallery import ImageResult, PredictedView, ValidationGallery
 from biounet.metrics.outcomes import Outcome
-from biounet.report.data_section import diameters_px, name_of, sizes_picture, title
+from biounet.report.data_section import diameters_px, sizes_picture
 from biounet.report.page import Block, Legend, Picture, Pictures, Section, Table
 from biounet.report.pictures import (
     OUTCOME_COLOURS,
@@ -15,6 +15,7 @@ from biounet.report.pictures import (
     photo_uri,
     segmentation_picture,
 )
+from biounet.report.words import name_of, title
 
 PANEL_PX = 520
 N_LARGE = 6

@@ -15,7 +15,7 @@ from biounet.learning.gallery import (
 )
 from biounet.learning.run_folder import Record, RunFolder, read_records
 from biounet.report.advice import next_steps
-from biounet.report.data_section import data_section, samples_section, tiling_section
+from biounet.report.data_section import data_section
 from biounet.report.learning_section import learning_section
 from biounet.report.page import (
     Block,
@@ -29,6 +29,7 @@ from biounet.report.page import (
     write_page,
 )
 from biounet.report.predictions_section import predictions_section, total_objects
+from biounet.report.samples_section import samples_section, tiling_section
 
 
 def write_report(run: Path) -> Path:

@@ -10,7 +10,6 @@ from scipy import ndimage
 
 from biounet.images.dataset import Annotated
 from biounet.learning.views import grey_picture
-from biounet.report.data_section import sentence
 from biounet.report.page import (
     Block,
     Number,
@@ -22,6 +21,7 @@ from biounet.report.page import (
     Text,
 )
 from biounet.report.pictures import enlarged, outlined, photo_uri, segmentation_picture
+from biounet.report.words import sentence
 from biounet.reproduce.charts import chart_sections
 from biounet.reproduce.contest import NETWORKS, NetworkResult, read_prediction
 from biounet.reproduce.tables import ComparisonTable, in_order

@@ -13,8 +13,8 @@ from biounet.images.layouts.find import find_dataset
 from biounet.network_settings import SlidingWindowSettings
 from biounet.prediction.engines import choose_device
 from biounet.prediction.predictor import n_rotations
-from biounet.report.data_section import sentence
 from biounet.report.page import write_page
+from biounet.report.words import sentence
 from biounet.reproduce.contest import (
     NETWORKS,
     Contestant,

@@ -10,8 +10,9 @@ from biounet.errors import InputError
 from biounet.studio.annotation import Annotation, current, is_trainable, open_annotation
 from biounet.studio.events import Events
 from biounet.studio.folder import ImageFolder, image_path, labels_path, list_names
+from biounet.studio.marked import Marked
 from biounet.studio.pyramid import Pyramid, open_pyramid
-from biounet.studio.trainer import Marked, Trainer
+from biounet.studio.trainer import Trainer
 
 N_OPEN_IMAGES = 3
 

@@ -1,17 +1,12 @@
 """The addresses of the studio; all lie behind the token (see guard.py)."""
 
 import gzip
-import io
 import json
-import tempfile
-import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -22,8 +17,6 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from biounet.errors import InputError
-from biounet.images.reading import image_stem
-from biounet.images.writing import write_image
 from biounet.studio.annotation import (
     OutdatedError,
     apply_patches,
@@ -31,13 +24,14 @@ from biounet.studio.annotation import (
     set_rest,
 )
 from biounet.studio.contents import Studio
-from biounet.studio.folder import ImageFolder, labels_path, list_names
+from biounet.studio.exports import labels_zip, newest_model, segmentation
+from biounet.studio.folder import labels_path, list_names
 from biounet.studio.guard import Guard
 from biounet.studio.patches import LAST_ID, NOT_ANNOTATED, SentStrokes, decode_patches, parse
+from biounet.studio.predictions import Sight, as_json
 from biounet.studio.pyramid import TILE_PX, tile_of
 from biounet.studio.regions import Box
-from biounet.studio.runs import newest_run
-from biounet.studio.trainer import Sight, as_json, losses_to_show
+from biounet.studio.trainer import losses_to_show
 
 STATIC = Path(__file__).parent / "static"
 
@@ -128,9 +122,9 @@ def make_app(studio: Studio, token: str, port: int) -> Starlette:
         get("/api/tile", lambda r: _tile(studio, r)),
         get("/api/labels", lambda r: _labels(studio, r)),
         get("/api/prediction", lambda r: _prediction(studio, r)),
-        get("/export/labels.zip", lambda _: _labels_zip(studio.folder)),
-        get("/export/model.safetensors", lambda _: _model(studio.folder)),
-        get("/export/segmentation.tif", lambda r: _segmentation(studio, _name(r))),
+        get("/export/labels.zip", lambda _: labels_zip(studio.folder)),
+        get("/export/model.safetensors", lambda _: newest_model(studio.folder)),
+        get("/export/segmentation.tif", lambda r: segmentation(studio, _name(r))),
         Route("/api/events", events),
         json_post("/api/strokes", SentStrokes, lambda s: _strokes(studio, s)),
         json_post("/api/rest", SentRest, lambda s: _rest(studio, s)),
@@ -227,7 +221,7 @@ def _describe(studio: Studio, name: str) -> dict[str, Any]:
         "page_axes": image.page_axes,
         "page_sizes": image.page_sizes,
         "annotated_planes": [k for k, plane in enumerate(planes) if (plane != NOT_ANNOTATED).any()],
-        "segmented_planes": sorted(studio.trainer.predictions.get(name, {})),
+        "segmented_planes": sorted(studio.trainer.predictions.of(name)),
     }
 
 
@@ -259,7 +253,7 @@ def _labels(studio: Studio, request: Request) -> Response:
 
 def _prediction(studio: Studio, request: Request) -> Response:
     name, plane = _asked_plane(studio, request)
-    prediction = studio.trainer.predictions.get(name, {}).get(plane)
+    prediction = studio.trainer.predictions.of(name).get(plane)
     if prediction is None:
         raise InputError(f"no segmentation of {name[:200]}", "one", "press Segment")
     return _packed(prediction.labels.astype("<u2").tobytes(), as_json(prediction))
@@ -291,45 +285,3 @@ def _rest(studio: Studio, sent: SentRest) -> dict[str, Any]:
 def _changed(studio: Studio, name: str, plane: int, version: int) -> dict[str, Any]:
     studio.events.publish("annotation", {"name": name, "plane": plane, "version": version})
     return {"version": version}
-
-
-def _labels_zip(folder: ImageFolder) -> Response:
-    paths = [labels_path(folder, name) for name in list_names(folder)]
-    paths = [path for path in paths if path.exists()]
-    if not paths:
-        raise InputError("no annotation yet", "painted images", "paint some first")
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-        for path in [*paths, folder.labels / "biounet.json"]:
-            archive.write(path, f"labels/{path.name}")
-    return _download(packed.getvalue(), "labels.zip", "application/zip")
-
-
-def _model(folder: ImageFolder) -> Response:
-    run = newest_run(folder)
-    if run is None:
-        raise InputError("no model yet", "a trained network", "press Train first")
-    return FileResponse(
-        run.last, filename=f"{folder.root.name or 'model'}-{run.path.name}.safetensors"
-    )
-
-
-def _segmentation(studio: Studio, name: str) -> Response:
-    image = studio.image(name)
-    of_planes = studio.trainer.predictions.get(name, {})
-    planes = [of_planes[k].labels for k in range(len(image.pixels)) if k in of_planes]
-    if len(planes) < len(image.pixels) or any(labels.shape != image.shape for labels in planes):
-        button = "Segment" if len(image.pixels) == 1 else "All planes"
-        raise InputError(f"no segmentation of all of {name}", "one", f"press {button} first")
-    labels = np.stack(planes).reshape(*image.page_sizes, *image.shape)
-    file_name = f"{image_stem(Path(name))}_labels.tif"
-    with tempfile.TemporaryDirectory(prefix="biounet-") as folder:
-        path = Path(folder) / file_name
-        axes = image.page_axes + "YX"
-        write_image(path, labels, axes, image.pixel_size_um, compression="zlib")
-        return _download(path.read_bytes(), file_name, "image/tiff")
-
-
-def _download(content: bytes, name: str, kind: str) -> Response:
-    disposition = f"attachment; filename*=utf-8''{quote(name)}"
-    return Response(content, 200, {"Content-Disposition": disposition}, kind)

@@ -9,22 +9,14 @@ import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal
 
 from biounet.errors import InputError
-from biounet.images.arrays import dataset_from_arrays
-from biounet.images.dataset import DataSet
 from biounet.learning.run_folder import Record, RunFolder, open_run
 from biounet.learning.setup import Request
 from biounet.learning.training import train
 from biounet.model import Intensity, ModelFile, read_model, write_model
-from biounet.prediction.engines import choose_device
-from biounet.prediction.instances import label_objects
 from biounet.prediction.predictor import (
     Predictor,
     make_predictor,
@@ -34,9 +26,10 @@ from biounet.prediction.predictor import (
 )
 from biounet.studio.events import Events
 from biounet.studio.folder import ImageFolder
-from biounet.studio.patches import LAST_ID, NOT_ANNOTATED
+from biounet.studio.marked import Marked, dataset_of, settings_for
+from biounet.studio.predictions import Predictions, Sight
 from biounet.studio.pyramid import Pyramid
-from biounet.studio.regions import Box, plan_region, whole
+from biounet.studio.regions import plan_region, whole
 from biounet.studio.runs import newest_run, next_run
 
 PREVIEW_S = 1.5
@@ -52,14 +45,6 @@ the machine stops, or the training fails."""
 FIRST_PREVIEW_PX, LEAST_PREVIEW_PX = 512.0**2, 256.0**2
 
 N_KEPT_LOSSES = 2000
-
-N_KEPT_PREDICTIONS = 3
-"""Images (with all their planes) whose segmentation is kept, those segmented last."""
-
-CPU_WIDTH, CPU_PATCH_PX, CPU_LEARNING_RATE = 16, 212, 5e-3
-"""A person waits for the first outlines, and on a CPU the preset's width and patches make so few
-steps a minute that there are none: here a step costs about an eighth and goes further. (300 steps
-on 23 painted cells of a simulated image, AP50 over all 231: 0.10 at the preset's rate, 0.44.)"""
 
 logger = logging.getLogger(__name__)
 
@@ -83,46 +68,6 @@ class Status:
     model: str | None = None
 
 
-@dataclass(frozen=True)
-class Sight:
-    """What a person looks at: a part of a plane of an image."""
-
-    name: str
-    plane: int
-    box: Box
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a network makes of (a part of) a plane of an image.
-
-    Attributes:
-        number: grows with every prediction.
-        labels: uint16 of the box's shape.
-        step: training steps of the weights.
-    """
-
-    number: int
-    box: Box
-    labels: NDArray[np.uint16]
-    step: int
-
-
-@dataclass(frozen=True)
-class Marked:
-    """The annotated images of a folder.
-
-    Attributes:
-        images, labels: files.
-        pages: label file and index of every plane that something is marked in; of an image that
-            is no stack, the index is ().
-    """
-
-    images: tuple[Path, ...]
-    labels: tuple[Path, ...]
-    pages: frozenset[tuple[Path, tuple[int, ...]]]
-
-
 class StoppedError(Exception):
     """The job was stopped by the person."""
 
@@ -140,7 +85,7 @@ class Trainer:
         self._preview_took, self._s_per_px = 0.0, PREVIEW_S / FIRST_PREVIEW_PX
         self._intensities: dict[tuple[str, int], Intensity] = {}
         self.view: Sight | None = None
-        self.predictions: dict[str, dict[int, Prediction]] = {}
+        self.predictions = Predictions(events)
         self.losses: list[tuple[int, float]] = []
         newest = newest_run(folder)
         self.status = Status(model=None if newest is None else newest.path.name)
@@ -277,7 +222,7 @@ class Trainer:
         probabilities = predict_region(predictor, pixels, intensity, *box.corners())
         s_per_px = (time.monotonic() - ready) / (box.height * box.width)
         self._s_per_px = (self._s_per_px + s_per_px) / 2
-        self._keep(Sight(sight.name, sight.plane, box), probabilities, model)
+        self.predictions.keep(Sight(sight.name, sight.plane, box), probabilities, model)
         self._previewed = time.monotonic()
         self._preview_took = self._previewed - began
 
@@ -304,53 +249,7 @@ class Trainer:
 
         for plane in planes:
             probabilities = predict_plane(predictor, image.pixels[plane], on_tile)
-            self._keep(Sight(name, plane, whole(image.shape)), probabilities, model)
-
-    def _keep(self, sight: Sight, probabilities: NDArray[np.float32], model: ModelFile) -> None:
-        labels = label_objects(probabilities, model.settings.objects)
-        labels[labels > LAST_ID] = 0  # more cells than ids: the last ones are not shown
-        kept = self.predictions
-        number = 1 + max(
-            (p.number for of_name in kept.values() for p in of_name.values()), default=0
-        )
-        step = int(model.provenance.get("steps", 0))
-        prediction = Prediction(number, sight.box, labels.astype(np.uint16), step)
-        others = {name: kept[name] for name in list(kept) if name != sight.name}
-        newest = list(others)[-N_KEPT_PREDICTIONS + 1 :]
-        self.predictions = {
-            **{name: others[name] for name in newest},
-            sight.name: {**kept.get(sight.name, {}), sight.plane: prediction},
-        }
-        told = {"name": sight.name, "plane": sight.plane, "number": number}
-        self._events.publish("prediction", told)
-
-
-def dataset_of(marked: Marked) -> DataSet:
-    """What is marked, plane by plane."""
-    dataset = dataset_from_arrays(
-        list(marked.images), list(marked.labels), "instances", NOT_ANNOTATED, "YX"
-    )
-    items = tuple(
-        item
-        for item in dataset.items
-        for label in item.labels
-        if label.path is not None and (label.path, label.page) in marked.pages
-    )
-    return replace(dataset, items=items)
-
-
-def settings_for(dataset: DataSet, minutes: float, is_first: bool) -> dict[str, Any]:
-    """What a training in the studio asks for: all that is painted is learned from.
-
-    Args:
-        is_first: the network is new; else that of the run before is kept.
-    """
-    training: dict[str, Any] = {"minutes": minutes, "validation_fraction": 0.0}
-    if choose_device("auto").type != "cpu":
-        return {"training": training}
-    training["patch_px"] = min(CPU_PATCH_PX, *(min(item.shape) for item in dataset.items))
-    training["learning_rate"] = CPU_LEARNING_RATE
-    return {"training": training, **({"network": {"width": CPU_WIDTH}} if is_first else {})}
+            self.predictions.keep(Sight(name, plane, whole(image.shape)), probabilities, model)
 
 
 def _predictor(model: ModelFile) -> Predictor:
@@ -362,8 +261,3 @@ def losses_to_show(losses: list[tuple[int, float]], most: int = 400) -> list[tup
     """Every n-th of many losses, the last one always."""
     stride = max(1, len(losses) // most)
     return losses[:-1:stride] + losses[-1:]
-
-
-def as_json(prediction: Prediction) -> dict[str, Any]:
-    """All but the pixels."""
-    return {"number": prediction.number, "step": prediction.step, **asdict(prediction.box)}
