@@ -69,6 +69,21 @@ def test_objects(
     assert not set(pictures[0]) & set(pictures[1])  # drawn on the images now
 
 
+def test_what_nobody_annotated_is_no_mistake(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folders)
+    for name in "abc":
+        truth = cells()
+        truth[58:] = 99
+        write_image(folders / "labels" / f"{name}.tif", truth, "YX")
+    words = ("predicted", "labels", "--report", "s.html", "--ignore-value", "99")
+    assert run(monkeypatch, *words) == 0
+    text = Path("s.html").read_text(encoding="utf-8")
+    assert "6 of 9 found, 3 missed." in text
+    assert "extra." not in text
+
+
 def test_masks_membranes_and_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_image(tmp_path / "p.tif", (cells(1) > 0).astype(np.uint8) * 255, "YX")

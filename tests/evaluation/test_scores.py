@@ -165,6 +165,35 @@ def test_images_with_few_objects_do_not_make_objects_a_mask(tmp_path: Path) -> N
     assert (scores["metrics"], scores["ap"]["0.50"]) == ("matching", 1.0)
 
 
+@pytest.mark.parametrize(("cell", "metrics"), [(7, "matching"), (1, "overlap")])
+def test_what_nobody_annotated_counts_for_nothing(tmp_path: Path, cell: int, metrics: str) -> None:
+    truth = squares((0, 0)) * np.uint16(cell) + squares((12, 12)) * np.uint16(2)
+    truth[:, 10:12] = 9
+    write_image(tmp_path / "p.tif", np.minimum(truth, cell), "YX")
+    truth[:, 10:] = 9
+    write_image(tmp_path / "l.tif", truth, "YX")
+    files = (tmp_path / "p.tif", tmp_path / "l.tif", metrics)
+    scores = evaluate_files(*files, ignore_value=9)
+    assert scores["ignore_value"] == 9
+    assert (scores["ap"]["0.50"] if metrics == "matching" else scores["iou"]) == 1
+    scores = evaluate_files(*files)
+    assert (scores["ap"]["0.50"] if metrics == "matching" else scores["iou"]) < 1
+
+
+def test_only_metrics_that_know_an_ignore_value_take_one(tmp_path: Path) -> None:
+    write_image(tmp_path / "p.tif", squares((0, 0)).astype(np.float32), "YX")
+    write_image(tmp_path / "l.tif", squares((0, 0)), "YX")
+    with pytest.raises(InputError, match=r"an ignore value for isbi2012"):
+        evaluate_files(tmp_path / "p.tif", tmp_path / "l.tif", ignore_value=2)
+
+
+def test_grey_labels_saved_as_colours(tmp_path: Path) -> None:
+    labels = squares((0, 0), (9, 9)).astype(np.uint8)
+    write_image(tmp_path / "p.png", np.stack([labels] * 3, axis=-1), "YXC")
+    write_image(tmp_path / "l.png", labels, "YX")
+    assert evaluate_files(tmp_path / "p.png", tmp_path / "l.png")["ap"]["0.50"] == 1
+
+
 def test_objects_are_no_classes(tmp_path: Path) -> None:
     """A table of 30,000 by 30,000 classes would take all memory."""
     write_image(tmp_path / "l.tif", squares((0, 0), (9, 9)) * np.uint16(15_000), "YX")

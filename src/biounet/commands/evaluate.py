@@ -18,6 +18,7 @@ def evaluate(
     json: Annotated[Path | None, Parameter(name="--json")] = None,
     report: Path | None = None,
     images: Path | None = None,
+    ignore_value: int | None = None,
 ) -> None:
     """Score a prediction against the truth.
 
@@ -37,6 +38,8 @@ def evaluate(
         File (.html) for a page with the scores and the mistakes in the worst images.
     images
         The images themselves, for the page: mistakes are drawn on them.
+    ignore_value
+        Label of pixels that nobody annotated, for `overlap` and `matching`: they count for nothing.
     """
     from biounet.errors import InputError
     from biounet.evaluation import (
@@ -52,7 +55,7 @@ def evaluate(
     if images is not None and report is None:
         raise InputError("--images without --report", "both", "add --report scores.html")
     with counted_progress("scoring") as on_part, warnings_as_lines():
-        scores = evaluate_files(prediction, truth, metrics, on_part)
+        scores = evaluate_files(prediction, truth, metrics, on_part, ignore_value)
     if json is not None:
         write_scores(scores, json)
     if report is not None:

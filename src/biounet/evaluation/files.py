@@ -72,17 +72,35 @@ def read_grey(path: Path, shape: tuple[int, ...], z: int | None = None) -> NDArr
     return data.reshape(len(data), *shape)
 
 
-def read_labels(path: Path) -> NDArray[Any]:
+def read_truth(
+    path: Path, ignore_value: int | None
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """The integers of a label file, 0 where nobody annotated, and where that is (None: nowhere)."""
+    labels = read_labels(path, ignore_value)
+    if ignore_value is None:
+        return labels, None
+    ignored = labels == ignore_value
+    return np.where(ignored, 0, labels), ignored
+
+
+def read_labels(path: Path, ignore_value: int | None = None) -> NDArray[Any]:
     """The integers of a label file, all its pages.
 
-    Labels have no channels: pages that a program saved as such ("CYX") are slices.
+    Labels have no channels: pages that a program saved as such ("CYX") are slices, and grey values
+    saved as colours are grey values.
     """
     image = read_image(path)
+    data = np.asarray(image.data)
     if "C" in image.axes and image.axes != "CYX":
-        raise InputError(
-            f"{path} with channels (axes {image.axes})", "labels of one channel", "take one channel"
-        )
-    return as_integers(np.asarray(image.data), path.name)
+        channels = np.moveaxis(data, image.axes.index("C"), 0)
+        if not (channels == channels[0]).all():
+            raise InputError(
+                f"{path} with channels (axes {image.axes})",
+                "labels of one channel",
+                "take one channel",
+            )
+        data = channels[0]
+    return as_integers(data, path.name, ignore_value)
 
 
 def cell_probabilities(image: Image, labels: NDArray[Any]) -> NDArray[Any]:

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from biounet.errors import InputError
-from biounet.evaluation.files import Pair, cell_probabilities, pair_files, read_grey, read_labels
+from biounet.evaluation.files import (
+    Pair,
+    cell_probabilities,
+    pair_files,
+    read_grey,
+    read_labels,
+    read_truth,
+)
 from biounet.evaluation.scores import Scores
 from biounet.images.challenge import frame_name
 from biounet.images.layouts.matching import list_images, match_by_name
@@ -180,6 +187,7 @@ def _files(
     prediction: Path, truth: Path, scores: Scores, greys: Mapping[str, Path]
 ) -> list[EvaluatedImage]:
     pairs = {pair.name: pair for pair in _pairs(prediction, truth, scores)}
+    is_mask = scores["metrics"] == "overlap" and _kind_of_overlap(scores) == "mask"
     readers: dict[str, Callable[[], Compared]] = {}
     for name in scores["images"]:
         if scores["metrics"] == "isbi2012":
@@ -187,19 +195,20 @@ def _files(
             at = (file, int(number)) if file in pairs else (name, 0)
             threshold = scores["thresholds"][int(np.argmax(scores["v_rand_at"]))]
             readers[name] = partial(_read_slice, pairs[at[0]], at[1], threshold, greys)
-        elif scores["metrics"] == "overlap":
-            kind = _kind_of_overlap(scores)
-            readers[name] = partial(_read_pair, pairs[name], greys, kind == "mask")
         else:
-            readers[name] = partial(_read_pair, pairs[name], greys, False)
+            ignore_value = scores["ignore_value"]
+            readers[name] = partial(_read_pair, pairs[name], greys, is_mask, ignore_value)
     return [
         EvaluatedImage(name, {NAMES[k]: v for k, v in own.items()}, readers[name])
         for name, own in scores["images"].items()
     ]
 
 
-def _read_pair(pair: Pair, greys: Mapping[str, Path], is_mask: bool) -> Compared:
-    truth, predicted = read_labels(pair.truth), read_labels(pair.prediction)
+def _read_pair(
+    pair: Pair, greys: Mapping[str, Path], is_mask: bool, ignore_value: int | None
+) -> Compared:
+    truth, ignored = read_truth(pair.truth, ignore_value)
+    predicted = read_labels(pair.prediction)
     grey = _grey(greys, pair.name, truth)
     if is_mask:
         truth, predicted = truth > 0, predicted > 0
@@ -208,6 +217,7 @@ def _read_pair(pair: Pair, greys: Mapping[str, Path], is_mask: bool) -> Compared
         predicted.reshape(planes),
         truth.reshape(planes),
         None if grey is None else grey.reshape(len(grey), *planes),
+        None if ignored is None else ~ignored.reshape(planes),
     )
 
 

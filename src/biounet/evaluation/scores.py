@@ -21,6 +21,7 @@ from biounet.evaluation.files import (
     pair_files,
     read_labels,
     read_tracks,
+    read_truth,
     slice_names,
 )
 from biounet.images.atomic import written_whole
@@ -54,6 +55,7 @@ def evaluate_files(
     truth: Path,
     metrics: Metrics = "auto",
     on_part: Callable[[int], None] = lambda _: None,
+    ignore_value: int | None = None,
 ) -> Scores:
     """Score files against files.
 
@@ -63,23 +65,30 @@ def evaluate_files(
         metrics: which; `auto`: `ctc` for a challenge folder, `isbi2012` for probabilities,
             `overlap` for masks, else `matching`.
         on_part: called with the number of slices, frames or images done, after each.
+        ignore_value: of the truth where nobody annotated; counts for nothing in `overlap` and
+            `matching`.
 
     Raises:
-        InputError: files that are missing, do not fit together, or hold wrong values.
+        InputError: files that are missing, do not fit together, or hold wrong values; an
+            `ignore_value` for metrics whose definition has none.
     """
     for path in (prediction, truth):
         if not path.exists():
             raise InputError(f"no file or folder {path}", "one that exists", "check the path")
     if metrics == "auto":
-        metrics = _choose(prediction, truth)
+        metrics = _choose(prediction, truth, ignore_value)
+    if ignore_value is not None and metrics not in ("overlap", "matching"):
+        raise InputError(
+            f"an ignore value for {metrics}", "overlap or matching", "leave --ignore-value out"
+        )
     if metrics == "ctc":
         return _evaluate_ctc(prediction, truth)
     pairs = pair_files(prediction, truth, "probabilities" if metrics == "isbi2012" else "labels")
     if metrics == "isbi2012":
         return _evaluate_isbi2012(pairs, on_part)
     if metrics == "overlap":
-        return _evaluate_overlap(pairs, on_part)
-    return _evaluate_matching(pairs, on_part)
+        return _evaluate_overlap(pairs, on_part, ignore_value)
+    return _evaluate_matching(pairs, on_part, ignore_value)
 
 
 def write_scores(scores: Scores, path: Path) -> None:
@@ -98,7 +107,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _choose(prediction: Path, truth: Path) -> Metrics:
+def _choose(prediction: Path, truth: Path, ignore_value: int | None) -> Metrics:
     """The metrics that fit the files."""
     if truth.is_dir() and (
         truth.name.endswith(("_GT", "_ST")) or (truth / "SEG").is_dir() or (truth / "TRA").is_dir()
@@ -109,8 +118,8 @@ def _choose(prediction: Path, truth: Path) -> Metrics:
         return "isbi2012"
     values: set[int] = set()
     for pair in pairs:
-        values.update(np.unique(read_labels(pair.truth)).tolist())
-        if len(values) > 2:
+        values.update(np.unique(read_labels(pair.truth, ignore_value)).tolist())
+        if len(values - {ignore_value}) > 2:
             return "matching"
     return "overlap"
 
@@ -183,10 +192,12 @@ def _mean_iou(match: FrameMatch) -> float:
 # Overlap and matching
 
 
-def _evaluate_overlap(pairs: list[Pair], on_part: Callable[[int], None]) -> Scores:
-    read = [(read_labels(p.prediction), read_labels(p.truth)) for p in pairs]
-    top = max(int(a.max(initial=0)) for pair in read for a in pair)
-    mask = len(set().union(*(np.unique(truth).tolist() for _, truth in read))) <= 2
+def _evaluate_overlap(
+    pairs: list[Pair], on_part: Callable[[int], None], ignore_value: int | None
+) -> Scores:
+    read = [(read_labels(p.prediction), *read_truth(p.truth, ignore_value)) for p in pairs]
+    top = max(int(a.max(initial=0)) for predicted, truth, _ in read for a in (predicted, truth))
+    mask = len(set().union(*(np.unique(truth).tolist() for _, truth, _ in read))) <= 2
     n_classes = 2 if mask else top + 1
     if n_classes > MOST_CLASSES:
         raise InputError(
@@ -195,10 +206,11 @@ def _evaluate_overlap(pairs: list[Pair], on_part: Callable[[int], None]) -> Scor
             "for objects with numbers of their own: --metrics matching",
         )
     tables, images = [], {}
-    for number, (pair, (predicted, truth)) in enumerate(zip(pairs, read, strict=True), start=1):
+    for number, (pair, one) in enumerate(zip(pairs, read, strict=True), start=1):
+        predicted, truth, ignored = one
         if mask:
             predicted, truth = predicted > 0, truth > 0
-        table = confusion(predicted.astype(np.int32), truth.astype(np.int32), n_classes)
+        table = confusion(predicted.astype(np.int32), truth.astype(np.int32), n_classes, ignored)
         tables.append(table)
         own = overlap_scores(table)
         images[pair.name] = {"iou": own.foreground_iou, "dice": own.foreground_dice}
@@ -211,6 +223,7 @@ def _evaluate_overlap(pairs: list[Pair], on_part: Callable[[int], None]) -> Scor
         )
     return {
         "metrics": "overlap",
+        "ignore_value": ignore_value,
         "iou": whole.foreground_iou,
         "dice": whole.foreground_dice,
         "mean_dice_over_images": float(np.mean([i["dice"] for i in images.values()])),
@@ -220,17 +233,20 @@ def _evaluate_overlap(pairs: list[Pair], on_part: Callable[[int], None]) -> Scor
     }
 
 
-def _evaluate_matching(pairs: list[Pair], on_part: Callable[[int], None]) -> Scores:
+def _evaluate_matching(
+    pairs: list[Pair], on_part: Callable[[int], None], ignore_value: int | None
+) -> Scores:
     matchings, images = [], {}
     for number, pair in enumerate(pairs, start=1):
-        truth, predicted = read_labels(pair.truth), read_labels(pair.prediction)
+        truth, ignored = read_truth(pair.truth, ignore_value)
+        predicted = read_labels(pair.prediction)
         if truth.shape != predicted.shape:
             raise InputError(
                 f"{pair.prediction} of shape {predicted.shape}",
                 f"{truth.shape}, as {pair.truth}",
                 "give the prediction of these labels",
             )
-        matched = match_objects(predicted.astype(np.int32), truth.astype(np.int32))
+        matched = match_objects(predicted.astype(np.int32), truth.astype(np.int32), ignored)
         matchings.append(matched)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MetricWarning)  # an image without objects is no mistake
@@ -240,6 +256,7 @@ def _evaluate_matching(pairs: list[Pair], on_part: Callable[[int], None]) -> Sco
     scores = instance_scores(matchings)
     return {
         "metrics": "matching",
+        "ignore_value": ignore_value,
         "ap": _by_threshold(scores, "ap"),
         "f1": _by_threshold(scores, "f1"),
         "precision": _by_threshold(scores, "precision"),
