@@ -15,7 +15,13 @@ from PIL import Image
 
 from biounet.config import AugmentationSettings
 from biounet.geometry import Footprint, Shape, plan_tiles
-from biounet.learning.augmentation import draw_change, sample_image, sample_rng, sampling_grid
+from biounet.learning.augmentation import (
+    draw_change,
+    in_pixels,
+    sample_image,
+    sample_rng,
+    sampling_grid,
+)
 from biounet.learning.borders import separate_touching
 from biounet.learning.weight_map import weight_map
 from biounet.model import Intensity
@@ -69,9 +75,9 @@ def elastic_figure(image: NDArray[np.uint8]) -> list[Rgb]:
     source = torch.from_numpy(image.astype(np.float32))[None]
     for number in range(3):
         change = draw_change(AugmentationSettings(), 2, sample_rng(1, number))
-        grid = sampling_grid(change, centre, image.shape)
+        grid = sampling_grid(change, centre, image.shape, source)
         sample = sample_image(source, grid, "bilinear")[0].clamp(0, 255).numpy().astype(np.uint8)
-        pictures.append(grid_picture(sample, grid.numpy(), (0, 0), 24, SIDE_PX))
+        pictures.append(grid_picture(sample, in_pixels(grid, source).numpy(), (0, 0), 24, SIDE_PX))
     return pictures
 
 
