@@ -1,7 +1,8 @@
 """One contender: makes itself ready, then runs once for every line on standard input.
 
     python contender.py image    plain|auto|ENGINE-PRECISION  [--average d4] [--side 700]
-    python contender.py large    ours|monai|monai-gaussian|smp  --side 2048
+    python contender.py large    ours --rows 2
+    python contender.py large    monai|monai-gaussian|smp --side 2048
     python contender.py training plain|ours|sampling  --preset paper|fast
     python contender.py matmul|convolution float32|bfloat16
 
@@ -41,9 +42,6 @@ ROI_PX = 512
 IMAGE_PX = 8192
 """Side of the large image that is spoken of; a part of it is timed."""
 
-ROWS = 2
-"""Of its tiles, that biounet is timed on."""
-
 
 def image_work(arguments: argparse.Namespace) -> Work:
     """One tile through the paper's network, to probabilities."""
@@ -70,7 +68,7 @@ def large_work(arguments: argparse.Namespace) -> Work:
 
         predictor = _predictor("auto", "auto", "none", IMAGE_PX)
         plan = predictor.plan((IMAGE_PX, IMAGE_PX))
-        strip = rng.standard_normal((1, ROWS * plan.stride[0], IMAGE_PX), np.float32)
+        strip = rng.standard_normal((1, arguments.rows * plan.stride[0], IMAGE_PX), np.float32)
         predictor.engine(np.zeros((1, 1, *plan.input_shape), np.float32))
         return lambda: predict_plane(predictor, strip)
     image = rng.standard_normal((1, arguments.side, arguments.side), np.float32)
@@ -243,6 +241,7 @@ def main() -> None:
     parser.add_argument("kind", choices=WORKS)
     parser.add_argument("which")
     parser.add_argument("--side", type=int, default=700)
+    parser.add_argument("--rows", type=int, default=2, help="of tiles of the large image")
     parser.add_argument("--average", default="none")
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--cold", action="store_true", help="no run to warm up")

@@ -25,12 +25,12 @@ def draw(results: dict[str, Any], path: Path) -> None:
         if key in image:
             speed = image["gflop"] / image[key]["median_s"]
             bar = axes.barh(name, speed, color=COLOURS[precision], height=0.6)
-            axes.bar_label(bar, fmt="%.0f", padding=3)
+            axes.bar_label(bar, fmt="%.0f", padding=-28, color="white")
     for precision, colour in COLOURS.items():
         most = max(peak[f"{kind} {precision}"]["gflop_s"] for kind in ("matmul", "convolution"))
-        axes.axvline(most, color=colour, linestyle="--", label=f"peak, {precision}: {most}")
+        axes.axvline(most, color=colour, linestyle="--", label=f"{precision}, peak: {most}")
     axes.invert_yaxis()
     axes.set_xlabel("GFLOP/s, one 700 px tile of the paper's network")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="upper right", bbox_to_anchor=(0.93, 1), frameon=False)
     figure.savefig(path)
