@@ -147,12 +147,10 @@ def _check_tensors(path: Path, weights: dict[str, Tensor], settings: Settings) -
 
 
 def network_of(model: ModelFile) -> nn.Module:
-    """The trained network of a model file, in evaluation mode."""
+    """The trained network of a model file, in evaluation mode, on the very weights of the file."""
     with torch.device("meta"):
         network = build_network(model.settings.network)
     if list(network.buffers()):  # computed from the settings, so they need their numbers
         network = build_network(model.settings.network)
-    network.load_state_dict(
-        {name: value.clone() for name, value in model.weights.items()}, assign=True
-    )
+    network.load_state_dict(model.weights, assign=True)
     return network.eval()

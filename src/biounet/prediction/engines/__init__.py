@@ -16,6 +16,9 @@ Engine = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+"""By the number of axes."""
+
 
 def torch_engine(network: nn.Module, device: torch.device, precision: str) -> Engine:
     """PyTorch, channels last, with standardised filters folded into plain ones.
@@ -72,17 +75,18 @@ def channels_last(maps: torch.Tensor) -> torch.Tensor:
     A single channel is copied, so that its strides say so too: `contiguous` leaves them as they
     are, and the first convolution then answers channels first.
     """
-    layout = torch.channels_last if maps.ndim == 4 else torch.channels_last_3d
+    layout = CHANNELS_LAST[maps.ndim]
     if maps.shape[1] == 1:
         return torch.empty_like(maps, memory_format=layout).copy_(maps)
     return maps.contiguous(memory_format=layout)
 
 
 def channels_last_weights(network: nn.Module) -> nn.Module:
-    """Lay the weights out to match, in place."""
+    """Lay the weights out to match: copies, which the network then has for itself."""
     for parameter in network.parameters():
-        if parameter.ndim in (4, 5):
-            parameter.data = channels_last(parameter.data)
+        weight = parameter.data
+        layout = CHANNELS_LAST.get(weight.ndim, torch.contiguous_format)
+        parameter.data = torch.empty_like(weight, memory_format=layout).copy_(weight)
     return network
 
 

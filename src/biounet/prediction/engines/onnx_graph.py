@@ -7,7 +7,6 @@ be built whenever a model is loaded. What makes it safe is that no graph is used
 numbers that PyTorch gives (`agreement.py`).
 """
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -46,7 +45,7 @@ def onnx_graph(network: nn.Module, settings: NetworkSettings) -> onnx.ModelProto
     """The graph of a network and the softmax after it, standardised filters folded.
 
     Args:
-        network: from `build_network(settings)`; not changed.
+        network: from `build_network(settings)`; folded in place.
         settings: its settings.
 
     Returns:
@@ -56,27 +55,25 @@ def onnx_graph(network: nn.Module, settings: NetworkSettings) -> onnx.ModelProto
     Raises:
         NotExpressibleError: the network cannot be written as such a graph.
     """
-    folded = fold(copy.deepcopy(network)).eval().cpu()
+    folded = fold(network).eval().cpu()
     # More than one pixel of output: some networks take a single one for a special case.
     tile = settings.footprint.input_for([step + 1 for step in settings.footprint.step])
-    recorder = Recorder(dict(folded.named_parameters()))
+    opsets = [helper.make_opsetid("", OPSET)]
+    graph = helper.make_graph([], type(network).__name__, [], [])
+    model = helper.make_model(
+        graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="biounet"
+    )
+    recorder = Recorder(dict(folded.named_parameters()), model.graph)
     image = torch.zeros((0, settings.channels, *tile))  # no image: shapes are all it is about
     recorder.name(image, INPUT)
     with torch.inference_mode(), recorder:
         probabilities = folded(image).softmax(1)
-    recorder.nodes[-1].output[0] = OUTPUT
+    model.graph.node[-1].output[0] = OUTPUT
     axes = "zyx"[-settings.dimensions :]
-    graph = helper.make_graph(
-        recorder.nodes,
-        type(network).__name__,
-        [_value(INPUT, settings.channels, list(axes))],
-        [_value(OUTPUT, int(probabilities.shape[1]), [f"{axis}_out" for axis in axes])],
-        recorder.initializers,
-    )
-    opsets = [helper.make_opsetid("", OPSET)]
-    return helper.make_model(
-        graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="biounet"
-    )
+    model.graph.input.append(_value(INPUT, settings.channels, list(axes)))
+    outputs = [f"{axis}_out" for axis in axes]
+    model.graph.output.append(_value(OUTPUT, int(probabilities.shape[1]), outputs))
+    return model
 
 
 def _value(name: str, n_channels: int, axes: list[str]) -> onnx.ValueInfoProto:
@@ -84,12 +81,11 @@ def _value(name: str, n_channels: int, axes: list[str]) -> onnx.ValueInfoProto:
 
 
 class Recorder(TorchFunctionMode):
-    """Turns PyTorch's functions, as they are called, into ONNX nodes."""
+    """Turns PyTorch's functions, as they are called, into nodes of a graph."""
 
-    def __init__(self, parameters: dict[str, nn.Parameter]) -> None:
+    def __init__(self, parameters: dict[str, nn.Parameter], graph: onnx.GraphProto) -> None:
         super().__init__()
-        self.nodes: list[onnx.NodeProto] = []
-        self.initializers: list[onnx.TensorProto] = []
+        self.graph = graph
         self._parameters = {id(p): name for name, p in parameters.items()}
         self._names: dict[int, str] = {}
         self._kept: list[Tensor] = []  # an id is a name only while its tensor lives
@@ -113,8 +109,13 @@ class Recorder(TorchFunctionMode):
         return self.name(value, name)
 
     def _initializer(self, value: NDArray[Any], name: str | None = None) -> str:
-        name = name or f"constant_{len(self.initializers)}"
-        self.initializers.append(numpy_helper.from_array(value, name))
+        """Written where it stays: protobuf copies what it is given, and weights are large."""
+        name = name or f"constant_{len(self.graph.initializer)}"
+        tensor = self.graph.initializer.add()
+        tensor.name = name
+        tensor.data_type = helper.np_dtype_to_tensor_dtype(value.dtype)
+        tensor.dims.extend(value.shape)
+        tensor.raw_data = value.tobytes()
         return name
 
     def __torch_function__(
@@ -156,8 +157,8 @@ class Recorder(TorchFunctionMode):
         self._named_node(kind, [self.known(value) for value in inputs], result, **attributes)
 
     def _named_node(self, kind: str, inputs: list[str], result: Tensor, **attributes: Any) -> None:
-        output = self.name(result, f"{kind.lower()}_{len(self.nodes)}")
-        self.nodes.append(helper.make_node(kind, inputs, [output], output, **attributes))
+        output = self.name(result, f"{kind.lower()}_{len(self.graph.node)}")
+        self.graph.node.append(helper.make_node(kind, inputs, [output], output, **attributes))
 
     def _convolution(
         self,
