@@ -187,6 +187,24 @@ def test_openvino_in_bfloat16_is_as_near_as_pytorch(tmp_path):
     assert (chosen.name, chosen.precision) == ("openvino", "bfloat16")
 
 
+def test_an_engine_has_weights_of_its_own(rng):
+    """A network stands on the weights of its model file, which may be replaced on the disk."""
+    settings = NETWORKS["unet, standardised"]
+    model = a_model(settings)
+    before = {name: weight.clone() for name, weight in model.weights.items()}
+    tiles = tiles_of(settings, rng, 1, 1)
+    for precision in ("float32", "bfloat16"):
+        engine = torch_engine(network_of(model), CPU, precision)
+        onnx_graph(network_of(model), settings)
+        expected = engine(tiles)
+        assert all(torch.equal(weight, before[name]) for name, weight in model.weights.items())
+        for weight in model.weights.values():
+            weight.zero_()
+        np.testing.assert_array_equal(engine(tiles), expected)
+        for name, weight in model.weights.items():
+            weight.copy_(before[name])
+
+
 def test_agreement_by_hand():
     reference = np.array([[[0.9, 0.6, 0.2, 0.4], [0.1, 0.4, 0.8, 0.6]]], np.float32)
     other = np.array([[[0.7, 0.4, 0.2, 0.4], [0.3, 0.6, 0.8, 0.6]]], np.float32)
