@@ -161,6 +161,23 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         ["train", "{data}", "--out", "{tmp}/r", "--set", "network.width=wide"],
         "network.*width = 'wide'",
     ),
+    "a word for a number": (
+        ["train", "{data}", "--out", "{tmp}/r", "--set", "network.depth=deep"],
+        "network.depth = 'deep'; wanted a valid integer",
+    ),
+    "half a level": (
+        ["train", "{data}", "--out", "{tmp}/r", "--set", "network.depth=2.5"],
+        "network.depth = 2.5",
+    ),
+    "one stride for two axes": (
+        ["train", "{data}", "--out", "{tmp}/r", "--set", "network.first_stride=2"],
+        "network.first_stride = 2",
+    ),
+    "no section": (["train", "{data}", "--out", "{tmp}/r", "--set", "network=3"], "network"),
+    "a number for a section": (
+        ["train", "{data}", "--out", "{tmp}/r", "--settings", "{tmp}/flat.yaml"],
+        "training = 3; wanted a section of settings",
+    ),
     "a settings file that is no YAML": (
         ["train", "{data}", "--out", "{tmp}/r", "--settings", "{tmp}/broken.yaml"],
         "a YAML file of settings",
@@ -199,6 +216,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.yaml").write_text("a: [1,\n")
+    (tmp_path / "flat.yaml").write_text("training: 3\n")
     before = {p for p in tmp_path.rglob("*") if p.is_file()}
     words, told = MISTAKES[mistake]
     code, _, errors = run(*[w.format(data=data, tmp=tmp_path) for w in words])

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from biounet.errors import InputError
 from biounet.network_settings import (
@@ -280,15 +281,28 @@ def validated_settings(tree: object) -> Settings:
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        first = error.errors()[0]
-        kinds = [kind for kind in first["loc"][1:2] if first["loc"][0] == "network"]
-        name = ".".join(str(part) for part in first["loc"] if part not in kinds) or "settings"
-        found = f"{name} = {first['input']!r}"
-        if first["type"] == "extra_forbidden":
-            remedy = "look up the names in the settings.yaml of a run"
-            raise InputError(found, "a setting that exists", remedy) from None
-        wanted = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-        raise InputError(found, wanted, "change it") from None
+        raise _mistake(error.errors()[0]) from None
+
+
+def check_each(tree: object) -> None:
+    """Tell a wrong name or type; whether all settings fit together is seen when all are known."""
+    try:
+        Settings.model_validate(tree)
+    except ValidationError as error:
+        for one in error.errors():
+            if one["type"] != "value_error":
+                raise _mistake(one) from None
+
+
+def _mistake(error: ErrorDetails) -> InputError:
+    kinds = [kind for kind in error["loc"][1:2] if error["loc"][0] == "network"]
+    name = ".".join(str(part) for part in error["loc"] if part not in kinds) or "settings"
+    found = f"{name} = {error['input']!r}"
+    if error["type"] == "extra_forbidden":
+        remedy = "look up the names in the settings.yaml of a run"
+        return InputError(found, "a setting that exists", remedy)
+    wanted = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return InputError(found, wanted, "change it")
 
 
 def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

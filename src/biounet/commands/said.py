@@ -23,4 +23,7 @@ def said_settings(settings: Path | None, changes: tuple[str, ...]) -> dict[str, 
         for part in reversed(name.split(".")):
             value = {part: value}
         said = merged(said, value)
+    for name, value in said.items():
+        if name != "preset" and not isinstance(value, dict):
+            raise InputError(f"{name} = {value!r}", "a section of settings", "indent its settings")
     return said

@@ -14,7 +14,15 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from biounet.config import FAST, PRESETS, RECIPES, Settings, merged, validated_settings
+from biounet.config import (
+    FAST,
+    PRESETS,
+    RECIPES,
+    Settings,
+    check_each,
+    merged,
+    validated_settings,
+)
 from biounet.errors import InputError
 from biounet.images.dataset import Annotated, DataSet
 from biounet.network_settings import FCNSettings
@@ -109,6 +117,11 @@ def derive_settings(
     kind = said.get("network", {}).get("kind", "unet")
     if kind not in RECIPES:
         raise InputError(f"network {kind!r}", f"one of {', '.join(RECIPES)}", "choose one")
+    tree: dict[str, Any] = PRESETS[preset].model_dump()
+    tree = merged(tree, RECIPES[kind])
+    if kind != "unet":
+        tree["network"] = {"kind": kind}
+    check_each(merged(tree, said))
     choices = _from_data(facts)
     if preset == "fast":
         choices += (
@@ -116,10 +129,6 @@ def derive_settings(
             if kind == "sliding-window"
             else _for_speed(facts, machine, kind, said.get("network", {}))
         )
-    tree: dict[str, Any] = PRESETS[preset].model_dump()
-    tree = merged(tree, RECIPES[kind])
-    if kind != "unet":
-        tree["network"] = {"kind": kind}
     if kind == "sliding-window":
         choices = [
             c
