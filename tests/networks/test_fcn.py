@@ -309,9 +309,9 @@ def test_every_weight_but_the_last_interpolation_learns(
         ({"depth": 0, "stride": 8}, "wanted a stride of 1"),
         ({"depth": 2, "pooling": [[2, 2]]}, "wanted pooling with 2 entries of 2 factors"),
         ({"depth": 2, "convolutions": [2]}, "wanted convolutions with 2 numbers, one a level"),
-        ({"head_px": 4}, "found network.fcn.head_px = 4"),
-        ({"width": 0}, "found network.fcn.width = 0"),
-        ({"widht": 3}, "found network.fcn.widht = 3"),
+        ({"head_px": 4}, "found network.head_px = 4"),
+        ({"width": 0}, "found network.width = 0"),
+        ({"widht": 3}, "found network.widht = 3"),
     ],
 )
 def test_wrong_settings_are_told_in_one_line(wrong: dict[str, object], text: str) -> None:

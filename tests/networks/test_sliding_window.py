@@ -111,7 +111,7 @@ def test_an_illegal_window_is_told_the_nearest_legal_one(window_px: int, nearest
     with pytest.raises(InputError) as error:
         validated_settings({"network": {"kind": "sliding-window", "window_px": window_px}})
     assert str(error.value) == (
-        f"found network.sliding-window.window_px = {window_px}; wanted 63 px plus a multiple of "
+        f"found network.window_px = {window_px}; wanted 63 px plus a multiple of "
         f"16 px for 4 stages (the nearest is {nearest} px); change it"
     )
 
