@@ -77,9 +77,9 @@ def test_what_nobody_annotated_is_no_mistake(
         truth = cells()
         truth[58:] = 99
         write_image(folders / "labels" / f"{name}.tif", truth, "YX")
-    words = ("predicted", "labels", "--report", "s.html", "--ignore-value", "99")
+    words = ("predicted", "labels", "--report", "a/new/s.html", "--ignore-value", "99")
     assert run(monkeypatch, *words) == 0
-    text = Path("s.html").read_text(encoding="utf-8")
+    text = Path("a/new/s.html").read_text(encoding="utf-8")
     assert "6 of 9 found, 3 missed." in text
     assert "extra." not in text
 

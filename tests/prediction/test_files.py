@@ -94,13 +94,14 @@ def test_a_stack_gives_stacks_with_its_axes(tmp_path, model_path, small_model, b
     assert {row["t"] for row in rows} == {"0", "1", "2"}
 
 
-def test_frames_of_a_sequence_are_linked(tmp_path, model_path, small_model, blobs):
+@pytest.mark.parametrize("changed", [{}, {"memory_bytes": 0, "block_px": 32}])
+def test_frames_of_a_sequence_are_linked(tmp_path, model_path, small_model, blobs, changed):
     (tmp_path / "01").mkdir()
     base = blobs(3, 90, 90)
     frames = [np.roll(base, k, axis=1) for k in range(3)]
     for k, frame in enumerate(frames):
         write_image(tmp_path / "01" / f"t{k:03d}.tif", frame, "YX")
-    options = PLAIN.model_copy(update={"save": ("ctc",)})
+    options = PLAIN.model_copy(update={"save": ("ctc",), **changed})
     out = tmp_path / "out"
     assert not predict_files(model_path, [tmp_path / "01"], out, options).failed
     result = out / "01_RES"

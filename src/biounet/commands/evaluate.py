@@ -56,6 +56,9 @@ def evaluate(
         raise InputError("--images without --report", "both", "add --report scores.html")
     with counted_progress("scoring") as on_part, warnings_as_lines():
         scores = evaluate_files(prediction, truth, metrics, on_part, ignore_value)
+    for path in (json, report):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
     if json is not None:
         write_scores(scores, json)
     if report is not None:

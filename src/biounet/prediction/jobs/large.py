@@ -77,6 +77,9 @@ def predict_large(
             _give_name(job.labels, path, job.manifest.label_axes, "nearest", crew)
         elif task.is_zarr and kind == "probabilities":
             _give_name(job.probabilities, path, job.manifest.probability_axes, "mean", crew)
+        elif kind == "ctc" and task.sequence is not None:
+            path.parent.mkdir(exist_ok=True)
+            _write(job, "labels", path)  # a frame, to be linked with the others
         else:
             _write(job, kind, path)
         add_to_ledger(task.out, path, task.sources)
