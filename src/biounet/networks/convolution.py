@@ -78,7 +78,7 @@ class UpConvolution(nn.Module):
         """The filters that are applied, (c_in, c_out, *factor)."""
         if self.gain is None:
             return self.weight
-        return standardise(self.weight, self.gain, filter_axis=1) * sqrt(prod(self.factor))
+        return standardise(self.weight, self.gain * sqrt(prod(self.factor)), filter_axis=1)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Enlarge (N, C, …) by the factor along each axis."""

@@ -68,7 +68,7 @@ class UNet(nn.Module):
                 maps = max_pool(maps, self.pooling[level])
         for level in reversed(range(depth)):
             maps = self.up[level](maps)  # (512, 56²) (256, 104²) (128, 200²) (64, 392²)
-            maps = functional.relu(maps)
+            maps = functional.relu(maps)  # not in place: what it changes is a view
             maps = torch.cat([crop(skips.pop(), maps.shape[2:]), maps], dim=1)
             maps = self.expansive[level](maps)  # (512, 52²) (256, 100²) (128, 196²) (64, 388²)
         logits: Tensor = self.classify(maps)  # (2, 388²)
