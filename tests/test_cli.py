@@ -174,6 +174,10 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         "network.first_stride = 2",
     ),
     "no section": (["train", "{data}", "--out", "{tmp}/r", "--set", "network=3"], "network"),
+    "a preset that does not exist": (
+        ["train", "{data}", "--out", "{tmp}/r", "--settings", "{tmp}/slow.yaml"],
+        "preset 'slow'; wanted one of fast, paper",
+    ),
     "a number for a section": (
         ["train", "{data}", "--out", "{tmp}/r", "--settings", "{tmp}/flat.yaml"],
         "training = 3; wanted a section of settings",
@@ -217,6 +221,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.yaml").write_text("a: [1,\n")
     (tmp_path / "flat.yaml").write_text("training: 3\n")
+    (tmp_path / "slow.yaml").write_text("preset: slow\n")
     before = {p for p in tmp_path.rglob("*") if p.is_file()}
     words, told = MISTAKES[mistake]
     code, _, errors = run(*[w.format(data=data, tmp=tmp_path) for w in words])

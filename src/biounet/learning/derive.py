@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from biounet.config import (
     FAST,
-    PRESETS,
     RECIPES,
     Settings,
     check_each,
     merged,
+    preset_named,
     validated_settings,
 )
 from biounet.errors import InputError
@@ -117,7 +117,7 @@ def derive_settings(
     kind = said.get("network", {}).get("kind", "unet")
     if kind not in RECIPES:
         raise InputError(f"network {kind!r}", f"one of {', '.join(RECIPES)}", "choose one")
-    tree: dict[str, Any] = PRESETS[preset].model_dump()
+    tree: dict[str, Any] = preset_named(preset).model_dump()
     tree = merged(tree, RECIPES[kind])
     if kind != "unet":
         tree["network"] = {"kind": kind}
