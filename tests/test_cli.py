@@ -91,6 +91,22 @@ def test_inspect_takes_what_train_takes(run: Run, tmp_path: Path) -> None:
     assert run("inspect", tmp_path / "a.tif", tmp_path / "b.tif", "--axes", "ZYX")[0] == 0
 
 
+def test_inspect_of_an_image_alone_tells_its_axes(run: Run, tmp_path: Path) -> None:
+    stack = np.zeros((2, 3, 20, 24), np.uint32)
+    names = ("DAPI", "GFP")
+    write_image(tmp_path / "a.ome.tif", stack, "CZYX", (2.0, 0.5, 0.5), channel_names=names)
+    code, told, _ = run("inspect", tmp_path / "a.ome.tif")
+    assert code == 0
+    for line in ("C 2, Z 3, Y 20, X 24", "uint32", "2 x 0.5 x 0.5 um", "DAPI, GFP"):
+        assert line in told
+    write_image(tmp_path / "b.tif", np.zeros((3, 20, 24), np.uint8), "ZYX")
+    told = run("inspect", tmp_path / "b.tif")[1]
+    assert "pages 3, Y 20, X 24" in told
+    assert "does not name its pages" in told
+    write_image(tmp_path / "b_mask.tif", np.ones((3, 20, 24), np.uint8), "ZYX")
+    assert "3 annotated images" in run("inspect", tmp_path / "b.tif")[1]
+
+
 def test_train_starts_from_a_model_and_takes_settings(run: Run, data: Path, tmp_path: Path) -> None:
     assert run("train", data, "--out", tmp_path / "a", "--steps", "3", *SMALL)[0] == 0
     code, _, errors = run(

@@ -6,7 +6,10 @@ from pathlib import Path
 from biounet.api import find_model
 from biounet.config import Settings
 from biounet.images.dataset import DataSet, read_item
+from biounet.images.image import Header
 from biounet.images.layouts.find import find_dataset
+from biounet.images.layouts.folders import named_alike
+from biounet.images.reading import is_image, read_header
 from biounet.learning.derive import derive_settings, look_at, this_machine
 from biounet.learning.run_folder import RunFolder, read_records
 from biounet.model import ModelFile, network_of
@@ -15,7 +18,7 @@ from biounet.shipped import SHIPPED, find_model_file, shipped_networks
 
 
 def describe(what: Sequence[Path]) -> str:
-    """Describe a model file, a run folder, a network by name, or annotated data.
+    """Describe a model file, a run folder, a network by name, annotated data, or an image.
 
     Nothing to describe: the networks that come with biounet.
 
@@ -31,6 +34,8 @@ def describe(what: Sequence[Path]) -> str:
         return describe_model(find_model(first))
     if len(what) == 1 and (first / "settings.yaml").is_file():
         return describe_run(RunFolder(first))
+    if len(what) == 1 and is_image(first) and not named_alike(first)[1]:
+        return describe_image(read_header(first))
     return describe_data(find_dataset(what))
 
 
@@ -76,6 +81,29 @@ def describe_data(dataset: DataSet) -> str:
         f" {choose_precision('auto', device)}, and"
     )
     lines += [f"  {c.name} = {c.value}: {c.why}" for c in choices]
+    return "\n".join(lines)
+
+
+def describe_image(header: Header) -> str:
+    """What a file holds, and how a model would take it."""
+    named = ", ".join(
+        f"{axis if axis != '?' else 'pages'} {size}"
+        for axis, size in zip(header.axes, header.shape, strict=True)
+    )
+    lines = [
+        f"an image without labels beside it: {header.path}",
+        f"  axes       {named}",
+        f"  pixels     {header.dtype}",
+    ]
+    if header.pixel_size_um is not None:
+        lines.append(f"  pixel size {' x '.join(f'{s:g}' for s in header.pixel_size_um)} um")
+    if header.channel_names is not None:
+        lines.append(f"  channels   {', '.join(header.channel_names)}")
+    if "?" in header.axes:
+        lines.append(
+            "  note       the file does not name its pages: images for a 2-D model, slices for a 3-D"
+            " one (else say --axes)"
+        )
     return "\n".join(lines)
 
 

@@ -22,8 +22,9 @@ def inspect(
     Parameters
     ----------
     what
-        A folder of annotated images, an image and its labels, a model file, a run folder, or a
-        network that comes with biounet: em-membranes, dic-cells, phase-contrast-cells, nuclei.
+        A folder of annotated images, an image and its labels, an image alone, a model file, a run
+        folder, or a network that comes with biounet: em-membranes, dic-cells,
+        phase-contrast-cells, nuclei.
     images
         Folder or file of the images, where the labels lie elsewhere.
     labels

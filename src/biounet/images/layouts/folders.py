@@ -78,6 +78,13 @@ def find_in_folder(folder: Path) -> Found:
     return _side_by_side(folder, list_images(folder))
 
 
+def named_alike(image: Path) -> tuple[list[Path], list[Path]]:
+    """The images and the labels in the folder of an image that have its name, but for endings."""
+    alike = [path for path in list_images(image.parent) if bare_stem(path) == bare_stem(image)]
+    labels = [path for path in alike if has_label_name(path)]
+    return [path for path in alike if path not in labels], labels
+
+
 def find_label_of(image: Path) -> Found:
     """One image and the label that lies beside it."""
     refuse_pickled([image])
@@ -87,9 +94,7 @@ def find_label_of(image: Path) -> Found:
             "a TIFF, PNG, JPEG or OME-Zarr image with its label",
             "save it as TIFF (in Fiji: File > Save As > Tiff)",
         )
-    beside = [p for p in list_images(image.parent) if bare_stem(p) == bare_stem(image)]
-    images = [path for path in beside if not has_label_name(path)]
-    labels = [path for path in beside if has_label_name(path)]
+    images, labels = named_alike(image)
     if len(images) != 1 or len(labels) != 1:
         raise InputError(
             f"an image with {len(labels)} labels beside it: {image}"
