@@ -101,8 +101,8 @@ def describe_image(header: Header) -> str:
         lines.append(f"  channels   {', '.join(header.channel_names)}")
     if "?" in header.axes:
         lines.append(
-            "  note       the file does not name its pages: images for a 2-D model, slices for a 3-D"
-            " one (else say --axes)"
+            "  note       the file does not name its pages: images for a 2-D model, slices for a "
+            "3-D one (else say --axes)"
         )
     return "\n".join(lines)
 
