@@ -49,7 +49,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: dict[int, float]) -> None:
         self.now, self.seconds, self.sides = 0.0, seconds, []
-        monkeypatch.setattr(tile_choice.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr("time.perf_counter", lambda: self.now)
 
     def __call__(self, tiles: np.ndarray) -> np.ndarray:
         side = tiles.shape[-1]

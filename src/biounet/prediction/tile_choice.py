@@ -4,19 +4,16 @@ Larger tiles compute fewer margins, but leave the caches: which wins depends on 
 machine, so it is measured, once, and remembered.
 """
 
-import time
 from math import prod
 from pathlib import Path
 
-import numpy as np
 import psutil
-from numpy.typing import NDArray
 
 from biounet.geometry import Shape, choose_tile, plan_tiles
 from biounet.network_settings import NetworkSettings
 from biounet.prediction.engines import Engine
 from biounet.prediction.engines.agreement import probe_tile, small_probe
-from biounet.prediction.engines.timing import recall, remember
+from biounet.prediction.engines.timing import recall, remember, tile_s
 
 OUTPUT_PX = {2: 516, 3: 60}
 """Side of the output tile that is usual."""
@@ -119,10 +116,3 @@ def measured_tile(
 def fits(network: NetworkSettings, shape: Shape) -> bool:
     """Whether a tile fits into the memory that is free now."""
     return tile_bytes(network, shape) <= psutil.virtual_memory().available * MEMORY_SHARE
-
-
-def tile_s(engine: Engine, tile: NDArray[np.float32]) -> float:
-    """Seconds for one tile (1, C, …)."""
-    began = time.perf_counter()
-    engine(tile)
-    return time.perf_counter() - began

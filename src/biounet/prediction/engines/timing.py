@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,14 @@ from biounet.prediction.engines import Engine
 N_TIMED = 4
 """How often each engine is timed; the fastest counts."""
 
+N_AT_LEAST = 2
+"""How often at least: a machine may stall in one of them."""
+
 ENOUGH_S = 0.3
-"""Two rounds are enough where they take longer."""
+"""No further round is begun after this time."""
 
 HOPELESS = 1.5
-"""An engine slower than the best so far by this factor is timed once only."""
+"""An engine slower than the best so far by this factor is not timed further."""
 
 
 def timings_file() -> Path:
@@ -67,17 +71,19 @@ def measure(engines: Mapping[str, Engine], tile: NDArray[np.float32]) -> dict[st
     if len(engines) == 1:
         return dict.fromkeys(engines, 0.0)
     began = time.perf_counter()
-    seconds = {name: _time(engine, tile) for name, engine in engines.items()}
-    for n_done in range(1, N_TIMED):  # in turns: other work on the machine must not hit one of them
-        if n_done >= 2 and time.perf_counter() - began > ENOUGH_S:
+    seconds = dict.fromkeys(engines, inf)
+    for n_done in range(N_TIMED):  # in turns: other work on the machine must not hit one of them
+        is_sure = n_done >= N_AT_LEAST
+        if is_sure and time.perf_counter() - began > ENOUGH_S:
             break
         for name, engine in engines.items():
-            if seconds[name] < HOPELESS * min(seconds.values()):
-                seconds[name] = min(seconds[name], _time(engine, tile))
+            if not is_sure or seconds[name] < HOPELESS * min(seconds.values()):
+                seconds[name] = min(seconds[name], tile_s(engine, tile))
     return seconds
 
 
-def _time(engine: Engine, tile: NDArray[np.float32]) -> float:
+def tile_s(engine: Engine, tile: NDArray[np.float32]) -> float:
+    """Seconds for one tile (1, C, …)."""
     began = time.perf_counter()
     engine(tile)
     return time.perf_counter() - began
