@@ -96,7 +96,7 @@ def computed_blocks(out):
     return {
         path: (path.stat().st_mtime_ns, path.stat().st_ino)
         for path in out.glob(".*-work/computed/*.npz")
-        if not path.name.startswith(".tmp")
+        if not any(name.startswith(".tmp") for name in (path.name, path.parents[1].name))
     }
 
 

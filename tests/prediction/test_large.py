@@ -1,6 +1,7 @@
 """Images in blocks: the same files as in memory, from any blocks, on any number of workers."""
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -258,6 +259,27 @@ def test_unfinished_work_that_keeps_less_is_refused(tmp_path, model_path, blobs)
     both = IN_BLOCKS.model_copy(update={"save": ("labels", "probabilities")})
     outcome = predict_files(model_path, [tmp_path / "a.tif"], tmp_path / "out", both)
     assert "unfinished work on a.tif that keeps labels" in outcome.failed[0][1]
+
+
+def test_killed_while_it_clears_up(tmp_path, model_path, blobs, monkeypatch):
+    """What is left of the work must not be taken for work to go on with."""
+    write_image(tmp_path / "a.tif", blobs(0, 90, 80), "YX")
+    more = IN_BLOCKS.model_copy(update={"save": ("labels", "table")})
+    predict_files(model_path, [tmp_path / "a.tif"], tmp_path / "whole", more)
+    remove = shutil.rmtree
+
+    def killed(folder, **words):
+        if (folder / "labels.ome.zarr").exists() and (folder / "computed").exists():
+            remove(folder / "labels.ome.zarr" / "0" / "c")
+            raise KeyboardInterrupt
+        remove(folder, **words)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("shutil.rmtree", killed)
+        predict_files(model_path, [tmp_path / "a.tif"], tmp_path / "out", IN_BLOCKS)
+    assert (tmp_path / "out" / "a_labels.tif").exists()
+    predict_files(model_path, [tmp_path / "a.tif"], tmp_path / "out", more)
+    assert_same_outputs(tmp_path / "whole", tmp_path / "out")
 
 
 def test_a_corrupt_page_in_the_middle_is_told(tmp_path, model_path, blobs):

@@ -26,11 +26,11 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     Raises InputError in place of an OSError: disk full, read-only or missing folder.
     """
-    temporary = path.with_name(f".tmp-{secrets.token_hex(4)}-{path.name}")
+    temporary = _temporary(path)
     try:
         yield temporary
         if path.is_dir():
-            old = path.with_name(f".tmp-{secrets.token_hex(4)}-{path.name}")
+            old = _temporary(path)
             path.rename(old)
             temporary.rename(path)
             shutil.rmtree(old)
@@ -44,6 +44,22 @@ def written_whole(path: Path) -> Iterator[Path]:
                 shutil.rmtree(temporary)
             else:
                 temporary.unlink(missing_ok=True)
+
+
+def remove_whole(folder: Path) -> None:
+    """Remove a folder, if it is there, in one step: nobody ever finds a part of it."""
+    going = _temporary(folder)
+    try:
+        folder.rename(going)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    shutil.rmtree(going, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".tmp-{secrets.token_hex(4)}-{path.name}")
 
 
 def remove_leftovers(folder: Path, names: Collection[str]) -> None:

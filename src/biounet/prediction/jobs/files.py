@@ -1,7 +1,6 @@
 """Predict on files: finds them, skips what is finished, and tells at the end what failed."""
 
 import contextlib
-import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import numpy as np
 
 from biounet.config import PredictionSettings, Save
 from biounet.errors import InputError, OutputError
-from biounet.images.atomic import cannot_write, remove_leftovers
+from biounet.images.atomic import cannot_write, remove_leftovers, remove_whole
 from biounet.images.channels import grouped_channels, read_channels
 from biounet.images.formats.ome_zarr_reading import count_missing_chunks
 from biounet.images.image import Image
@@ -98,9 +97,9 @@ def predict_files(
         to_do = [missing(task, ledger, finished) for task in tasks]
         for task in to_do:
             if not task.save:
-                shutil.rmtree(work_folder(task), ignore_errors=True)
+                remove_whole(work_folder(task))
         to_do = [task for task in to_do if task.save]
-        remove_leftovers(out, _names(to_do) | {RECIPE_NAME})
+        remove_leftovers(out, _names(tasks) | {RECIPE_NAME})
         failures = _run(to_do, SegmentFile(model_path, recipe, options), crew, on_progress, tasks)
     for whole, parts in wholes.items():
         if whole not in finished:

@@ -8,7 +8,6 @@ how many workers there are or in which order they come.
 import functools
 import json
 import os
-import shutil
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 from biounet.config import PredictionSettings
 from biounet.errors import InputError
 from biounet.geometry import Shape
-from biounet.images.atomic import cannot_write, written_whole
+from biounet.images.atomic import cannot_write, remove_whole, written_whole
 from biounet.images.channels import read_channels
 from biounet.images.formats.ome_zarr_writing import create_ome_zarr
 from biounet.images.image import Image
@@ -189,7 +188,7 @@ def open_job(
     needs = {"probabilities" if k == "probabilities" else "labels" for k in task.save}
     manifest = _read_manifest(folder)
     if manifest is not None and not are_like(manifest.sources, task.sources):
-        shutil.rmtree(folder)  # the image has changed since
+        remove_whole(folder)  # the image has changed since
         manifest = None
     if manifest is None:
         predictor = ready_predictor(model_path, recipe)

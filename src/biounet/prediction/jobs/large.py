@@ -1,6 +1,5 @@
 """A large image from blocks: computed, merged, labelled, and given its final names."""
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from biounet.config import ObjectSettings, PredictionSettings, Save
 from biounet.errors import InputError
 from biounet.geometry import Shape
-from biounet.images.atomic import written_whole
+from biounet.images.atomic import remove_whole, written_whole
 from biounet.images.formats.ome_zarr_writing import Reduction, pyramid_levels
 from biounet.images.formats.tiff_writing import write_tiled_tiff
 from biounet.images.objects import Piece, write_geojson, write_rois, write_table
@@ -83,7 +82,7 @@ def predict_large(
         else:
             _write(job, kind, path)
         add_to_ledger(task.out, path, task.sources)
-    shutil.rmtree(job.folder, ignore_errors=True)
+    remove_whole(job.folder)
     on_part(1.0)
 
 
