@@ -36,7 +36,9 @@ def pair_files(prediction: Path, truth: Path, kind: str = "labels") -> list[Pair
     """
     if prediction.is_dir() != truth.is_dir() and ".zarr" not in f"{prediction}{truth}":
         raise InputError(
-            f"a folder and a file ({prediction}, {truth})", "two of a kind", "name both alike"
+            f"a folder and a file ({prediction}, {truth})",
+            "two folders, or two files",
+            "of single slices, predict --save probabilities gives a folder",
         )
     if not truth.is_dir() or truth.suffix == ".zarr":
         return [Pair(truth.stem, prediction, truth)]
