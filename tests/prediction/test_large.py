@@ -1,11 +1,13 @@
 """Images in blocks: the same files as in memory, from any blocks, on any number of workers."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -280,6 +282,38 @@ def test_killed_while_it_clears_up(tmp_path, model_path, blobs, monkeypatch):
     assert (tmp_path / "out" / "a_labels.tif").exists()
     predict_files(model_path, [tmp_path / "a.tif"], tmp_path / "out", more)
     assert_same_outputs(tmp_path / "whole", tmp_path / "out")
+
+
+def test_stopped_after_any_folder_got_its_name(tmp_path, model_path, blobs, monkeypatch):
+    write_image(tmp_path / "a.ome.zarr", blobs(0, 90, 80), "YX")
+    inputs = [tmp_path / "a.ome.zarr"]
+    predict_files(model_path, inputs, tmp_path / "whole", IN_BLOCKS)
+    rename, replace_file = Path.rename, os.replace
+    n_names, n_stopped = 0, 0
+
+    def after(do, source, target):
+        nonlocal n_names
+        is_folder = Path(source).is_dir()
+        result = do(source, target)
+        n_names += is_folder
+        if is_folder and n_names == n_stopped + 1:
+            raise KeyboardInterrupt
+        return result
+
+    while True:
+        out, n_names = tmp_path / f"out-{n_stopped}", 0
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "rename", lambda *names: after(rename, *names))
+            patched.setattr(os, "replace", lambda *names: after(replace_file, *names))
+            try:
+                predict_files(model_path, inputs, out, IN_BLOCKS)
+            except KeyboardInterrupt:
+                n_stopped += 1
+            else:
+                break
+        predict_files(model_path, inputs, out, IN_BLOCKS)
+        assert_same_outputs(tmp_path / "whole", out)
+    assert n_stopped >= 5  # the work, what is merged, the labels, their name, the work's end
 
 
 def test_a_corrupt_page_in_the_middle_is_told(tmp_path, model_path, blobs):

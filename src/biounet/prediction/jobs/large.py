@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from biounet.config import ObjectSettings, PredictionSettings, Save
 from biounet.errors import InputError
 from biounet.geometry import Shape
-from biounet.images.atomic import remove_whole, written_whole
+from biounet.images.atomic import cannot_write, remove_whole, written_whole
 from biounet.images.formats.ome_zarr_writing import Reduction, pyramid_levels
 from biounet.images.formats.tiff_writing import write_tiled_tiff
 from biounet.images.objects import Piece, write_geojson, write_rois, write_table
@@ -148,8 +148,11 @@ def _give_name(source: Path, path: Path, axes: str, reduction: Reduction, crew: 
     for level in pyramid_levels(source):
         for _ in _run_all(crew, ShrinkBox(axes, reduction), level):
             pass
-    with written_whole(path) as temporary:
-        source.rename(temporary)
+    remove_whole(path)  # it is of the image as it was before
+    try:
+        source.rename(path)  # in one step: it is here or there, whenever the job is killed
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def _write(job: Job, kind: Save, path: Path) -> None:
