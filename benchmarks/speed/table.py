@@ -159,7 +159,8 @@ def memory_rows(results: Results) -> Iterator[Row]:
     }
     if peaks:
         words = ", ".join(f"{side} px: {peaks[side]:.2f}" for side in sorted(peaks, key=int))
-        met = max(peaks.values()) < 4 and max(peaks.values()) < 1.15 * min(peaks.values())
+        most, smallest = max(peaks.values()), peaks[min(peaks, key=int)]
+        met = most < 4 and most < 1.15 * smallest
         yield Row("Peak memory of `biounet predict`, GiB", words, "under 4, flat", met)
 
 
