@@ -99,6 +99,11 @@ def ship(name: str, result_path: Path, score_paths: Sequence[Path], out: Path) -
     return path
 
 
+def _recipe(result: Result) -> tuple[Any, Any]:
+    """What must be alike; a run may go on from another, such as one of those that are scored."""
+    return result["changes"], result["options"]["truth"]
+
+
 def _check_recipe(set_name: str, result: Result, scores: Sequence[Result]) -> None:
     for other in scores:
         if other["part"] != "report" or other["set"] != set_name or result["set"] != set_name:
@@ -107,7 +112,7 @@ def _check_recipe(set_name: str, result: Result, scores: Sequence[Result]) -> No
                 f"scores of {set_name}, part report",
                 "name other results",
             )
-        if (other["changes"], other["options"]) != (result["changes"], result["options"]):
+        if _recipe(other) != _recipe(result):
             raise InputError(
                 f"{other['name']} of other settings than {result['name']}",
                 "scores of the same recipe",
