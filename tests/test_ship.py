@@ -75,7 +75,7 @@ def research(folder: Path, model: ModelFile, images: list[tuple[Any, Any]]) -> t
         "set": "nuclei",
         "row": "fast",
         "changes": {"network": {"width": 6}},
-        "options": {},
+        "options": {"truth": "gold", "start_from": None},
         "budget": ["minutes", 20],
         "images": None,
         "seed": 4,
@@ -138,6 +138,7 @@ def test_scores_of_another_recipe_or_part_are_refused(
     result, scores = research(tmp_path / "research", trained.file, images)
     for change, told in (
         ({"changes": {}}, "other settings"),
+        ({"options": {"truth": "silver", "start_from": None}}, "other settings"),
         ({"part": "choose"}, "part report"),
         ({"set": "usiigaci"}, "scores of nuclei"),
     ):
