@@ -137,6 +137,19 @@ def test_parquet_holds_what_the_table_holds(tmp_path):
         assert table[name].to_pylist() == [float(row[name]) for row in rows]
 
 
+def test_a_table_has_its_name_once_its_parquet_has(tmp_path, monkeypatch):
+    """The CSV says that the table is done: killed before the Parquet is there, it is done again."""
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parquet, "write_table", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_table(tmp_path / "a.csv", [Piece(LABELS, (10, 100), {})], "YX", (0.5, 0.5))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_table_of_a_volume_and_one_without_objects(tmp_path):
     volume = np.zeros((3, 4, 4), np.uint16)
     write_table(tmp_path / "none.csv", [Piece(volume, (0, 0, 0), {})], "ZYX", (2.0, 0.5, 0.5))

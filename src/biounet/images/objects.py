@@ -139,24 +139,23 @@ def write_table(
         pixel_size_um = None
     size = None if pixel_size_um is None else pixel_size_um[-n_axes:]
     written = 0
-    with (
-        written_whole(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        writer: Any = None
-        for piece in pieces:
-            if writer is None:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(_column_names(piece, spatial, size, channel_names))
-            for row in _measured(piece, spatial, size, channel_names):
-                writer.writerow(f"{v:.9g}" if isinstance(v, float) else v for v in row.values())
-                written += 1
-    if written and importlib.util.find_spec("pyarrow") is not None:
-        from pyarrow import csv as arrow_csv
-        from pyarrow import parquet
+    with written_whole(path) as temporary:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            writer: Any = None
+            for piece in pieces:
+                if writer is None:
+                    writer = csv.writer(file, lineterminator="\n")
+                    writer.writerow(_column_names(piece, spatial, size, channel_names))
+                for row in _measured(piece, spatial, size, channel_names):
+                    writer.writerow(f"{v:.9g}" if isinstance(v, float) else v for v in row.values())
+                    written += 1
+        if written and importlib.util.find_spec("pyarrow") is not None:
+            from pyarrow import csv as arrow_csv
+            from pyarrow import parquet
 
-        with written_whole(path.with_suffix(".parquet")) as temporary:
-            parquet.write_table(arrow_csv.read_csv(path), temporary)
+            # before the CSV has its name, which says that the table is done
+            with written_whole(path.with_suffix(".parquet")) as columns:
+                parquet.write_table(arrow_csv.read_csv(temporary), columns)
 
 
 def _column_names(

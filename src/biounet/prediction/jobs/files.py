@@ -240,7 +240,8 @@ def segment_image(image: Image, predictor: Predictor, save: Sequence[Save]) -> R
 def _names(tasks: Sequence[FileTask]) -> set[str]:
     """Of everything that is written into the output folder for these tasks."""
     outputs = {(t.whole(kind) or t.output(kind)).name for t in tasks for kind in t.save}
-    return outputs | {work_folder(task).name for task in tasks}
+    tables = {t.output("table").with_suffix(".parquet").name for t in tasks if "table" in t.save}
+    return outputs | tables | {work_folder(task).name for task in tasks}
 
 
 def _make_folder(folder: Path) -> None:
