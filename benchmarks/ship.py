@@ -179,8 +179,8 @@ classes out: {", ".join(model.class_names)}.
 
 {words["data"]}
 
-It learned from {result["trained_on"]}.{size} Held out of these to choose the best weights and the \
-settings of labels: {result["held_out"]}.
+It learned from {result["trained_on"]}.{size} Held out of these for validation: \
+{result["held_out"]}. The settings of labels were found on these and on some it learned from.
 
 Terms: {words["terms"]}
 

@@ -150,60 +150,62 @@ def test_validation_images_of_their_own(run: Run, data: Path, tmp_path: Path) ->
     assert len(start["training"]) == len(start["validation"]) == 3
 
 
+TRAIN = ["train", "{data}", "--out", "{tmp}/r"]
+
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "no command": (["fly"], "fly"),
-    "unknown flag": (["train", "{data}", "--out", "{tmp}/r", "--wings", "2"], "wings"),
+    "unknown flag": ([*TRAIN, "--wings", "2"], "wings"),
     "no data": (["train", "--out", "{tmp}/r"], "found .*; wanted"),
     "no out": (["train", "{data}"], "out"),
     "a folder that is not there": (["train", "{tmp}/none", "--out", "{tmp}/r"], "none"),
     "an empty folder": (["train", "{tmp}/empty", "--out", "{tmp}/r"], "found .*empty.*; wanted"),
     "two budgets": (
-        ["train", "{data}", "--out", "{tmp}/r", "--steps", "2", "--minutes", "1"],
+        [*TRAIN, "--steps", "2", "--minutes", "1"],
         "both --steps and --minutes",
     ),
-    "no steps": (["train", "{data}", "--out", "{tmp}/r", "--steps", "0"], "wanted greater than 0"),
-    "minutes below 0": (["train", "{data}", "--out", "{tmp}/r", "--minutes", "-1"], "minutes"),
-    "words for minutes": (["train", "{data}", "--out", "{tmp}/r", "--minutes", "soon"], "soon"),
-    "an unknown preset": (["train", "{data}", "--out", "{tmp}/r", "--preset", "best"], "best"),
+    "no steps": ([*TRAIN, "--steps", "0"], "wanted greater than 0"),
+    "minutes below 0": ([*TRAIN, "--minutes", "-1"], "minutes"),
+    "words for minutes": ([*TRAIN, "--minutes", "soon"], "soon"),
+    "an unknown preset": ([*TRAIN, "--preset", "best"], "best"),
     "an unknown setting": (
-        ["train", "{data}", "--out", "{tmp}/r", "--set", "training.speed=9"],
+        [*TRAIN, "--set", "training.speed=9"],
         "training.speed = 9; wanted a setting that exists",
     ),
     "a setting without a value": (
-        ["train", "{data}", "--out", "{tmp}/r", "--set", "training.patch_px"],
+        [*TRAIN, "--set", "training.patch_px"],
         "section.name=value",
     ),
     "a setting of the wrong type": (
-        ["train", "{data}", "--out", "{tmp}/r", "--set", "network.width=wide"],
+        [*TRAIN, "--set", "network.width=wide"],
         "network.*width = 'wide'",
     ),
     "a word for a number": (
-        ["train", "{data}", "--out", "{tmp}/r", "--set", "network.depth=deep"],
+        [*TRAIN, "--set", "network.depth=deep"],
         "network.depth = 'deep'; wanted a valid integer",
     ),
     "half a level": (
-        ["train", "{data}", "--out", "{tmp}/r", "--set", "network.depth=2.5"],
+        [*TRAIN, "--set", "network.depth=2.5"],
         "network.depth = 2.5",
     ),
     "one stride for two axes": (
-        ["train", "{data}", "--out", "{tmp}/r", "--set", "network.first_stride=2"],
+        [*TRAIN, "--set", "network.first_stride=2"],
         "network.first_stride = 2",
     ),
-    "no section": (["train", "{data}", "--out", "{tmp}/r", "--set", "network=3"], "network"),
+    "no section": ([*TRAIN, "--set", "network=3"], "network"),
     "a preset that does not exist": (
-        ["train", "{data}", "--out", "{tmp}/r", "--settings", "{tmp}/slow.yaml"],
+        [*TRAIN, "--settings", "{tmp}/slow.yaml"],
         "preset 'slow'; wanted one of fast, paper",
     ),
     "a number for a section": (
-        ["train", "{data}", "--out", "{tmp}/r", "--settings", "{tmp}/flat.yaml"],
+        [*TRAIN, "--settings", "{tmp}/flat.yaml"],
         "training = 3; wanted a section of settings",
     ),
     "a settings file that is no YAML": (
-        ["train", "{data}", "--out", "{tmp}/r", "--settings", "{tmp}/broken.yaml"],
+        [*TRAIN, "--settings", "{tmp}/broken.yaml"],
         "a YAML file of settings",
     ),
     "a model that is none": (
-        ["train", "{data}", "--out", "{tmp}/r", "--from", "{tmp}/broken.yaml"],
+        [*TRAIN, "--from", "{tmp}/broken.yaml"],
         "damaged or no safetensors",
     ),
     "a run that exists": (["train", "{data}", "--out", "{data}"], "which exists"),
@@ -212,15 +214,15 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         "cannot be made",
     ),
     "labels that are not what they are said to be": (
-        ["train", "{data}", "--out", "{tmp}/r", "--labels-are", "cats"],
+        [*TRAIN, "--labels-are", "cats"],
         "cats",
     ),
     "a validation folder that is not there": (
-        ["train", "{data}", "--out", "{tmp}/r", "--validation", "{tmp}/none"],
+        [*TRAIN, "--validation", "{tmp}/none"],
         "none",
     ),
     "a validation share above one": (
-        ["train", "{data}", "--out", "{tmp}/r", "--validation", "1.5"],
+        [*TRAIN, "--validation", "1.5"],
         "validation_fraction = 1.5",
     ),
     "inspect what is not there": (["inspect", "{tmp}/none"], "none"),

@@ -102,7 +102,7 @@ def training(asked: Asked, preset: str) -> dict[str, Any]:
     contenders = {
         kind: ["training", kind, "--preset", preset] for kind in ("plain", "ours", "sampling")
     }
-    runs = in_turns(contenders, asked.rounds or (2 if asked.quick else 5))
+    runs = in_turns(contenders, asked.rounds or (1 if asked.quick else 5))
     drawing, step = found_median(runs["sampling"]), found_median(runs["ours"])
     return {
         **{kind: summary(done) for kind, done in runs.items()},

@@ -73,8 +73,7 @@ def describe_data(dataset: DataSet) -> str:
     ]
     if facts.object_px is not None:
         lines.append(f"  objects    median diameter {facts.object_px:g} px")
-    if facts.pixel_size_um is not None:
-        lines.append(f"  pixel size {' x '.join(f'{s:g}' for s in facts.pixel_size_um)} um")
+    lines += _pixel_size(facts.pixel_size_um)
     lines += [f"  note       {note}" for note in dataset.notes]
     lines.append(
         f"train would use {machine.n_cores} cores, {device},"
@@ -95,8 +94,7 @@ def describe_image(header: Header) -> str:
         f"  axes       {named}",
         f"  pixels     {header.dtype}",
     ]
-    if header.pixel_size_um is not None:
-        lines.append(f"  pixel size {' x '.join(f'{s:g}' for s in header.pixel_size_um)} um")
+    lines += _pixel_size(header.pixel_size_um)
     if header.channel_names is not None:
         lines.append(f"  channels   {', '.join(header.channel_names)}")
     if "?" in header.axes:
@@ -105,6 +103,10 @@ def describe_image(header: Header) -> str:
             "3-D one (else say --axes)"
         )
     return "\n".join(lines)
+
+
+def _pixel_size(size_um: Sequence[float] | None) -> list[str]:
+    return [] if size_um is None else [f"  pixel size {' x '.join(f'{s:g}' for s in size_um)} um"]
 
 
 def describe_model(model: ModelFile) -> str:

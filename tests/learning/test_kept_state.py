@@ -1,16 +1,18 @@
-"""Which of the states of a run is kept."""
+"""Which of the states of a run is kept, and on what the settings of its labels are found."""
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from biounet.api import train_dataset
-from biounet.images import dataset_from_arrays
-from biounet.learning import training
+from biounet.images import LabelKind, dataset_from_arrays
+from biounet.learning import finish, training
 from biounet.learning.setup import Request
-from biounet.learning.validation import Score
+from biounet.learning.validation import Score, tune_objects
+from biounet.model import ModelFile
 
 
 @pytest.mark.parametrize(
@@ -27,18 +29,57 @@ def test_the_last_state_unless_an_earlier_one_was_clearly_better(
 ) -> None:
     given = iter(scores)
     monkeypatch.setattr(training, "validate", lambda *_: Score("AP", next(given), {}))
+    assert trained(tmp_path / "run", 2, "instances", 1).provenance["steps"] == kept
+
+
+@pytest.mark.parametrize(
+    ("labels_are", "n_images", "n_held_out", "found_on"),
+    [
+        ("instances", 6, 2, 6),  # those held out and those learned from
+        ("mask", 6, 2, 6),
+        ("instances", 2, 0, 2),  # none held out
+        ("classes", 6, 2, 2),  # nothing to be found: no training image is predicted for it
+    ],
+)
+def test_the_settings_of_labels_are_found_on_held_out_and_on_training_images(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    labels_are: LabelKind,
+    n_images: int,
+    n_held_out: int,
+    found_on: int,
+) -> None:
+    calls = []
+
+    def seen(probabilities: Any, items: Any, *rest: Any) -> Any:
+        assert len(probabilities) == len(items)
+        calls.append(tuple(item.name for item in items))
+        return tune_objects(probabilities, items, *rest)
+
+    monkeypatch.setattr(finish, "tune_objects", seen)
+    trained(tmp_path / "run", n_images, labels_are, n_held_out)
+    assert [len(set(names)) for names in calls] == [found_on]
+
+
+def trained(folder: Path, n_images: int, labels_are: LabelKind, n_held_out: int) -> ModelFile:
+    """Three steps of a tiny network."""
     rng = np.random.default_rng(0)
-    images = [rng.integers(0, 200, (40, 40), np.uint8) for _ in range(2)]
+    images = [rng.integers(0, 200, (40, 40), np.uint8) for _ in range(n_images)]
     labels = [np.kron(np.arange(4).reshape(2, 2), np.ones((20, 20), int)) for _ in images]
     said = {
         "network": {"width": 2, "depth": 1},
-        "training": {"steps": 3, "patch_px": 16, "validations": 3},
+        "training": {
+            "steps": 3,
+            "patch_px": 16,
+            "validations": 3,
+            "validation_fraction": n_held_out / n_images,
+        },
     }
     model = train_dataset(
-        dataset_from_arrays(images, labels, "instances"),
+        dataset_from_arrays(images, labels, labels_are),
         Request("fast", said, "cpu", None, time.monotonic(), ""),
-        tmp_path / "run",
+        folder,
         False,
         lambda _: None,
     )
-    assert model.file.provenance["steps"] == kept
+    return model.file

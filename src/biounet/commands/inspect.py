@@ -44,5 +44,7 @@ def inspect(
     if {images, labels, labels_are, ignore_value, truth, axes} == {None}:
         say(describe(what))
     else:
-        data = (what, images, labels, labels_are, ignore_value, truth or "gold", axes)
-        say(describe_data(find_dataset(*data)))
+        dataset = find_dataset(
+            what, images, labels, labels_are, ignore_value, truth or "gold", axes
+        )
+        say(describe_data(dataset))

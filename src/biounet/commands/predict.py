@@ -42,8 +42,7 @@ def predict(
         (the frames of a folder are linked), isbi2012 (the single slices of a folder, in the order
         of their numbers, become one stack).
     objects
-        As the model says (`auto`), or by `components`, which
-        works for images of any size.
+        As the model says (`auto`), or by `components`, which works for images of any size.
     tile
         Side of the input tile in px, or auto.
     average

@@ -103,8 +103,13 @@ def train(
             try:
                 said["training"]["validation_fraction"] = float(validation)
             except ValueError:
-                same = (dataset.labels_are, ignore_value, truth, dataset.axes)
-                held_out = find_dataset([Path(validation)], None, None, *same)
+                held_out = find_dataset(
+                    [Path(validation)],
+                    labels_are=dataset.labels_are,
+                    ignore_value=ignore_value,
+                    truth=truth,
+                    axes=dataset.axes,
+                )
         request = Request(
             preset=preset or said.get("preset", "fast"),
             said=said,

@@ -44,7 +44,7 @@ class TrainingData:
         training: ready to be sampled.
         validation: as they were read; scored by real prediction.
         tuning: some of the training images, as they were read: the settings of labels are found on
-            these and the held-out ones.
+            these and the held-out ones. None for classes, which have no such settings.
         intensity: of the training set as a whole.
         class_weight: w_c of the training set.
         data_hash: of every pixel and label, for the provenance.
@@ -164,10 +164,11 @@ def prepare(split: Split, dataset: DataSet, settings: Settings) -> TrainingData:
                 torch.from_numpy(np.stack([class_map, weights]).astype(np.float32)),
             )
         )
+    every = max(1, math.ceil(len(split.training) / N_TUNING))
     return TrainingData(
         training=tuple(training),
         validation=split.validation,
-        tuning=split.training[:: max(1, math.ceil(len(split.training) / N_TUNING))],
+        tuning=() if dataset.labels_are == "classes" else split.training[::every],
         intensity=of_the_set,
         class_weight=tuple(whole.tolist()),
         data_hash=hash_of([*split.training, *split.validation]),

@@ -164,8 +164,7 @@ def facts_of(
     machine = f"{first.threads} threads of a CPU" if first.device == "cpu" else first.device
     return (
         f"Every network of this run got {budget} (preset {terms.preset}) to learn from "
-        f"{division.trained_on}.{counted} Held out to choose weights and settings: "
-        f"{first.held_out}.",
+        f"{division.trained_on}.{counted} Held out for validation: {first.held_out}.",
         f"{networks}.",
         *_calibrated(results),
         *(f"{r.title}: {r.remark}." for r in results if r.remark),

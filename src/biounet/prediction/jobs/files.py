@@ -33,6 +33,7 @@ from biounet.prediction.jobs.tasks import (
     FileTask,
     find_inputs,
     missing,
+    parts_folder,
     plan_tasks,
     refuse_strangers,
     sources_of,
@@ -98,6 +99,8 @@ def predict_files(
         for task in to_do:
             if not task.save:
                 remove_whole(work_folder(task))
+        for whole in finished:
+            remove_whole(parts_folder(whole))
         to_do = [task for task in to_do if task.save]
         remove_leftovers(out, _names(tasks) | {RECIPE_NAME})
         failures = _run(to_do, SegmentFile(model_path, recipe, options), crew, on_progress, tasks)
@@ -239,9 +242,11 @@ def segment_image(image: Image, predictor: Predictor, save: Sequence[Save]) -> R
 
 def _names(tasks: Sequence[FileTask]) -> set[str]:
     """Of everything that is written into the output folder for these tasks."""
-    outputs = {(t.whole(kind) or t.output(kind)).name for t in tasks for kind in t.save}
-    tables = {t.output("table").with_suffix(".parquet").name for t in tasks if "table" in t.save}
-    return outputs | tables | {work_folder(task).name for task in tasks}
+    wholes = {whole for t in tasks for kind in t.save if (whole := t.whole(kind))}
+    outputs = {t.output(kind) for t in tasks for kind in t.save if not t.whole(kind)}
+    tables = {t.output("table").with_suffix(".parquet") for t in tasks if "table" in t.save}
+    folders = {work_folder(t) for t in tasks} | {parts_folder(whole) for whole in wholes}
+    return {path.name for path in wholes | outputs | tables | folders}
 
 
 def _make_folder(folder: Path) -> None:

@@ -71,9 +71,14 @@ class FileTask:
         """Where an output goes; a part of a whole waits beside it for the others."""
         whole = self.whole(kind)
         if whole is not None:
-            return whole.with_name(f".{whole.name}-parts") / f"{self.stem}.tif"
+            return parts_folder(whole) / f"{self.stem}.tif"
         ending = ENDINGS.get(kind) or f"_{kind}{'.ome.zarr' if self.is_zarr else '.tif'}"
         return self.out / f"{self.stem}{ending}"
+
+
+def parts_folder(whole: Path) -> Path:
+    """Where the parts of an output of several inputs wait for one another."""
+    return whole.with_name(f".{whole.name}-parts")
 
 
 def find_inputs(inputs: Sequence[Path]) -> list[Path]:

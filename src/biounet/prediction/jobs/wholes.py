@@ -1,6 +1,5 @@
 """Outputs to which several inputs contribute: linked sequences, submissions of single slices."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biounet.errors import InputError
+from biounet.images.atomic import remove_whole
 from biounet.images.challenge import frame_number, write_isbi2012
 from biounet.images.layouts.matching import by_number
 from biounet.images.layouts.pages import in_words
 from biounet.images.reading import read_image
 from biounet.prediction.jobs.ledger import add_to_ledger
 from biounet.prediction.jobs.outputs import write_sequence
-from biounet.prediction.jobs.tasks import FileTask, sources_of
+from biounet.prediction.jobs.tasks import FileTask, parts_folder, sources_of
 
 
 def wholes_of(tasks: Sequence[FileTask]) -> dict[Path, list[FileTask]]:
@@ -60,7 +60,7 @@ def join_parts(
         add_to_ledger(whole.parent, whole, sources_of(parts))
     except InputError as error:
         return {part.path: str(error) for part in parts}
-    shutil.rmtree(whole.with_name(f".{whole.name}-parts"), ignore_errors=True)
+    remove_whole(parts_folder(whole))
     return {}
 
 
