@@ -152,7 +152,7 @@ class PredictionSettings(Frozen):
     """Processes on this machine; the threads are divided among them."""
     scheduler: str | None = None
     """Address of a Dask scheduler, in place of `workers`."""
-    memory_bytes: int = 2**29
+    memory_bytes: int = 2**28
     """Images that need more than this are predicted block by block."""
     block_px: int | None = None
     """About how long these blocks are; None: as long as makes a good chunk."""

@@ -1,6 +1,9 @@
 """Labels from probabilities, by hand and by property."""
 
+import tracemalloc
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -80,3 +83,17 @@ def test_ids_are_consecutive_in_the_order_of_first_pixels(seed: int) -> None:
             seen.append(int(old))
         if old:
             assert new == seen.index(int(old)) + 1
+
+
+@pytest.mark.parametrize(("method", "most_bytes"), [("components", 20), ("watershed", 30)])
+def test_labelling_takes_the_memory_that_is_counted_for_it(method: str, most_bytes: int) -> None:
+    rng = np.random.default_rng(0)
+    smooth = ndimage.gaussian_filter(rng.random((1500, 1500)), 6)
+    cells = ((smooth - smooth.min()) / np.ptp(smooth)).astype(np.float32)
+    p = np.stack([1 - cells, cells])
+    settings = ObjectSettings.model_validate({"method": method, "grow_px": 2})
+    tracemalloc.start()
+    assert label_objects(p, settings).max() > 50
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < (most_bytes + 1) * cells.size

@@ -180,7 +180,7 @@ def test_watershed_is_refused_by_name(tmp_path, small_model, blobs):
     write_image(tmp_path / "a.tif", blobs(0, 150, 110), "YX")
     write_image(tmp_path / "b.tif", blobs(0, 3, 50, 50), "TYX")
     inputs = [tmp_path / "a.tif", tmp_path / "b.tif"]
-    small = IN_BLOCKS.model_copy(update={"memory_bytes": 50 * 50 * 4 * 6})
+    small = IN_BLOCKS.model_copy(update={"memory_bytes": 50 * 50 * 7})
     outcome = predict_files(tmp_path / "m.safetensors", inputs, tmp_path / "blocks", small)
     ((path, error),) = outcome.failed
     assert path.name == "a.tif"

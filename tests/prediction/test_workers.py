@@ -27,7 +27,7 @@ OPTIONS = PredictionSettings(
     engine="torch",
     precision="float32",
     tile=76,
-    memory_bytes=80 * 80 * 24,
+    memory_bytes=80 * 80 * 28,
     block_px=32,
 )
 

@@ -28,23 +28,27 @@ def label_objects(
     """
     if settings.method == "classes":
         return np.asarray(np.argmax(probabilities, axis=0), np.int32)
-    foreground = 1 - probabilities[0]
-    mask = foreground > settings.threshold
     if settings.method == "components":
-        labels = _components(mask)
+        labels = _components(1 - probabilities[0] > settings.threshold)
     else:
-        seeds = _components(foreground > max(settings.seed_threshold, settings.threshold))
-        labels = np.asarray(watershed(-foreground, seeds, mask=mask), np.int32)
+        labels = _watershed(1 - probabilities[0], settings)
     if settings.fill_holes:
         labels = fill_holes(labels)
     if settings.minimum_size_px > 1:
-        sizes = np.bincount(labels.ravel())
-        labels[sizes[labels] < settings.minimum_size_px] = 0
-    return grow(consecutive(labels), settings.grow_px)
+        small = np.bincount(labels.ravel()) < settings.minimum_size_px
+        labels[small[labels]] = 0
+    labels = consecutive(labels)
+    return grow(labels, settings.grow_px)
 
 
 def _components(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     return np.asarray(ndimage.label(mask)[0], np.int32)
+
+
+def _watershed(foreground: NDArray[np.float32], settings: ObjectSettings) -> NDArray[np.int32]:
+    seeds = _components(foreground > max(settings.seed_threshold, settings.threshold))
+    mask = foreground > settings.threshold
+    return np.asarray(watershed(-foreground, seeds, mask=mask), np.int32)
 
 
 def fill_holes(labels: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -69,9 +73,9 @@ def fill_holes(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     for axis in range(labels.ndim):
         for end in (0, -1):
             enclosed[np.unique(np.take(background, end, axis=axis))] = False
-    owner = np.where(enclosed, largest, 0)
+    owner = np.where(enclosed, largest, 0).astype(np.int32)
     owner[0] = 0
-    return np.where(labels == 0, owner[background], labels).astype(np.int32)
+    return labels + owner[background]
 
 
 def grow(labels: NDArray[np.int32], distance_px: int) -> NDArray[np.int32]:
@@ -88,7 +92,8 @@ def grow(labels: NDArray[np.int32], distance_px: int) -> NDArray[np.int32]:
         if 0 < squared <= distance_px**2:
             rings.setdefault(squared, []).append(offset)
     none = np.iinfo(np.int32).max
-    around = np.pad(np.where(labels == 0, none, labels), distance_px, constant_values=none)
+    around = np.pad(labels, distance_px)
+    around[around == 0] = none
     grown = labels.copy()
     for _, offsets in sorted(rings.items()):
         nearest = np.full(labels.shape, none, np.int32)
@@ -98,13 +103,15 @@ def grow(labels: NDArray[np.int32], distance_px: int) -> NDArray[np.int32]:
                 for o, n in zip(offset, labels.shape, strict=True)
             )
             np.minimum(nearest, around[window], out=nearest)
-        grown = np.where((grown == 0) & (nearest < none), nearest, grown)
+        np.copyto(grown, nearest, where=(grown == 0) & (nearest < none))
     return grown
 
 
 def consecutive(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     """The same objects with ids 1..n in the order of their first pixel."""
-    ids, first = np.unique(labels, return_index=True)
+    flat = labels.ravel()
+    starts = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)  # of runs: far fewer
+    ids, first = np.unique(flat[starts], return_index=True)
     ids, first = ids[ids > 0], first[ids > 0]
     new = np.zeros(int(ids.max(initial=0)) + 1, np.int32)
     new[ids[np.argsort(first)]] = np.arange(1, len(ids) + 1)
