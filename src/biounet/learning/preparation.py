@@ -4,7 +4,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -64,17 +64,22 @@ def split_items(
     """Hold out images for validation, `most` at most.
 
     Images of a numbered series (slices of a stack, frames of a film) resemble their neighbours,
-    so the last ones are held out together; others are drawn at random. Of a single image a region
-    at its end is held out, if what remains is large enough for the network's margin.
+    so the last ones are held out together; others are drawn at random. Where one image is more
+    than the fraction, a region at its end is held out, if what remains is large enough for the
+    network's margin.
     """
     if fraction == 0:
         return Split(tuple(items), (), "no validation, as asked")
-    if len(items) == 1:
-        return _split_image(items[0], footprint)
-    n_held_out = min(max(round(len(items) * fraction), 1), most, len(items) - 1)
     series = is_numbered_series([item.name for item in items])
-    order = np.random.default_rng(seed).permutation(len(items))
-    held_out = set(range(len(items) - n_held_out, len(items)) if series else order[:n_held_out])
+    shuffled = np.random.default_rng(seed).permutation(len(items)).tolist()
+    order = list(reversed(range(len(items)))) if series else shuffled
+    if len(items) == 1 or len(items) * fraction < 1:
+        part = _split_image(items[order[0]], footprint)
+        if part.validation or len(items) == 1:
+            others = tuple(items[k] for k in sorted(order[1:]))
+            return replace(part, training=(*others, *part.training))
+    n_held_out = min(max(round(len(items) * fraction), 1), most, len(items) - 1)
+    held_out = set(order[:n_held_out])
     return Split(
         tuple(item for k, item in enumerate(items) if k not in held_out),
         tuple(item for k, item in enumerate(items) if k in held_out),
@@ -102,8 +107,7 @@ def _split_image(item: Annotated, footprint: Footprint) -> Split:
     return Split(
         (first,),
         (last,),
-        f"one image: its part from {'ZYX'[axis - item.labels.ndim]} ="
-        f" {border} px on is for validation",
+        f"the part of {item.name} from {'ZYX'[axis - item.labels.ndim]} = {border} px on",
     )
 
 

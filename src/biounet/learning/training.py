@@ -23,14 +23,11 @@ from biounet.learning.schedule import Budget, learning_rate
 from biounet.learning.setup import Request, initial_network, set_up
 from biounet.learning.step import Learner, make_learner, train_step, trained_weights
 from biounet.learning.tensorboard import tensorboard_curves
+from biounet.learning.validation import score_noise
 from biounet.model import ModelFile, read_model, write_model
 
 CHECKPOINT_SHARE = 0.04
 """Share of the run between two checkpoints, if `checkpoint_s` has passed too."""
-
-SCORE_NOISE = 0.05
-"""A later state replaces an earlier one unless it scores worse by this: a few images tell no more,
-and of states that score alike the later one, with its smaller steps, does better on others."""
 
 LOG_SHARE = 1 / 400
 """Share of the run between two lines of the log."""
@@ -207,11 +204,14 @@ def _progress(run: Run, before_s: float, reserve_s: float, position: Position) -
 
 
 def _keep_if_good(run: Run, state: State) -> None:
-    """Score the present weights, and write them unless earlier ones were clearly better."""
+    """Score the present weights, and write them unless earlier ones were clearly better.
+
+    Of states that score alike the later one, with its smaller steps, does better on others.
+    """
     position = state.position
     result = validate(run, state.learner, position.step)
     best = max(result.value, position.best_score or 0.0)
     state.position = replace(position, best_score=best)
-    if result.value >= best - SCORE_NOISE:
+    if result.value >= best - score_noise(run.data.validation, run.dataset.labels_are):
         weights = trained_weights(state.learner)
         write_model(model_of(run, weights, position.step, result), run.folder.best)

@@ -1,5 +1,6 @@
 """Scores of real predictions of annotated images, and the labels' settings that score best."""
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,21 @@ class Score:
     name: str
     value: float
     details: dict[str, float]
+
+
+SCORE_NOISE = 0.05
+"""Scores closer than this tell nothing about which network is better on other images."""
+
+
+def score_noise(items: Sequence[Annotated], labels_are: str) -> float:
+    """The difference of scores that these images tell nothing about.
+
+    At least `SCORE_NOISE`; of n objects the largest standard error of a share found, 0.5 / sqrt(n).
+    """
+    if labels_are != "instances":
+        return SCORE_NOISE
+    n_objects = sum(len(np.unique(item.labels[item.labels > 0])) for item in items)
+    return max(SCORE_NOISE, 0.5 / math.sqrt(max(1, n_objects)))
 
 
 def predict_items(
