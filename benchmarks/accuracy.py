@@ -3,7 +3,7 @@
     python benchmarks/accuracy.py run isbi2012 --data isbi2012 --out research \\
         --rows benchmarks/rows/few-images.yaml --images 1,2,5,10 --seeds 0,1,2 --minutes 20
     python benchmarks/accuracy.py table research/results --docs docs/results.md
-    python benchmarks/accuracy.py curve research/results isbi2012 --out docs/images/few.png
+    python benchmarks/accuracy.py curve research/results isbi2012 nuclei --out docs/images/few.png
     python benchmarks/accuracy.py bars research/results isbi2012 --base fast --out docs/images/a.png
 
 Choices are made on `--part choose`; `--part report` touches the test part, once a figure;
@@ -51,9 +51,9 @@ def main() -> int:
     curve = modes.add_parser("curve", help="draw scores against images to learn from")
     bars = modes.add_parser("bars", help="draw what each row gained against another")
     bars.add_argument("--base", required=True, help="the row to compare with")
-    for mode in (curve, bars):
+    for mode, sets in ((curve, "+"), (bars, None)):
         mode.add_argument("results", type=Path)
-        mode.add_argument("set", choices=get_args(SetName))
+        mode.add_argument("set", choices=get_args(SetName), nargs=sets)
         mode.add_argument("--part", choices=get_args(Part), default="report")
         mode.add_argument("--out", type=Path, required=True)
     said = parser.parse_args()

@@ -18,6 +18,7 @@ from biounet.reproduce.tasks import TASKS, Measure, Task
 mpl.use("Agg")
 
 from matplotlib import pyplot
+from matplotlib.lines import Line2D
 
 Result = dict[str, Any]
 
@@ -217,37 +218,46 @@ def _changed(changes: dict[str, Any]) -> str:
     return f": {json.dumps(changes)}" if changes else ""
 
 
-def draw_curve(results: Sequence[Result], set_name: str, part: str, out: Path) -> None:
-    """The deciding measure against the number of images to learn from, a line for each row.
+def draw_curve(results: Sequence[Result], sets: Sequence[str], part: str, out: Path) -> None:
+    """The deciding measure of each set against the number of images to learn from, a line a row.
 
     Raises:
-        InputError: no row was run with several numbers of images.
+        InputError: no row of a set was run on few images.
     """
-    key = DECIDING[set_name]
+    lines = {name: _lines(results, name, part) for name in sets}
+    rows = sorted({row for of in lines.values() for row in of})
+    figure, panels = pyplot.subplots(
+        1, len(sets), figsize=(1.2 + 3 * len(sets), 3.4), layout="constrained", squeeze=False
+    )
+    for axes, (set_name, of) in zip(panels[0], lines.items(), strict=True):
+        key = DECIDING[set_name]
+        ticks = sorted({group.runs[0]["n_training"] for groups in of.values() for group in groups})
+        for row, groups in of.items():
+            at = [group.runs[0]["n_training"] for group in groups]
+            colour = f"C{rows.index(row)}"
+            axes.plot(at, [group.mean(key) for group in groups], color=colour, marker="o")
+            lowest = [min(group.values(key)) for group in groups]
+            highest = [max(group.values(key)) for group in groups]
+            axes.fill_between(at, lowest, highest, color=colour, alpha=0.15, linewidth=0)
+        axes.set_xscale("log")
+        axes.set_xticks(ticks, [str(n) for n in ticks])
+        axes.minorticks_off()
+        axes.set_title(f"{set_name}: {_title(set_name, key)}", fontsize="medium")
+    figure.supxlabel("annotated images to learn from", fontsize="medium")
+    drawn = [Line2D([], [], color=f"C{k}", marker="o") for k in range(len(rows))]
+    figure.legend(drawn, rows, frameon=False, loc="outside lower center", ncols=len(rows))
+    _write(figure, out)
+
+
+def _lines(results: Sequence[Result], set_name: str, part: str) -> dict[str, list[Group]]:
+    """The groups of each row and budget that learned from a few images; fewest images first."""
     lines: dict[str, list[Group]] = {}
     for group in grouped(results, set_name, part):
-        if group.average == "none":
+        if group.n_images is not None and group.average == "none":
             lines.setdefault(f"{group.row}, {group.budget}", []).append(group)
-    lines = {name: of for name, of in lines.items() if any(g.n_images is not None for g in of)}
     if not lines:
         raise InputError(f"no run of {set_name} on few images", "some", "run with --images 1,2,5")
-    figure, axes = pyplot.subplots(figsize=(6.4, 4), layout="constrained")
-    ticks = set()
-    for name, of in lines.items():
-        of = sorted(of, key=lambda group: group.runs[0]["n_training"])
-        at = [group.runs[0]["n_training"] for group in of]
-        ticks |= set(at)
-        (line,) = axes.plot(at, [group.mean(key) for group in of], marker="o", label=name)
-        lowest = [min(group.values(key)) for group in of]
-        highest = [max(group.values(key)) for group in of]
-        axes.fill_between(at, lowest, highest, color=line.get_color(), alpha=0.15, linewidth=0)
-    axes.set_xscale("log")
-    axes.set_xticks(sorted(ticks), [str(n) for n in sorted(ticks)])
-    axes.minorticks_off()
-    axes.set_xlabel("annotated images to learn from")
-    axes.set_ylabel(_title(set_name, key))
-    axes.legend(frameon=False)
-    _write(figure, out)
+    return {row: sorted(of, key=lambda g: g.runs[0]["n_training"]) for row, of in lines.items()}
 
 
 def draw_bars(results: Sequence[Result], set_name: str, part: str, base: str, out: Path) -> None:
@@ -290,8 +300,8 @@ def _heading(measure: Measure) -> str:
 
 
 def _write(figure: Any, out: Path) -> None:
-    for side in ("top", "right"):
-        figure.axes[0].spines[side].set_visible(False)
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
     out.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(out) as temporary:
         figure.savefig(temporary, dpi=130)

@@ -291,9 +291,13 @@ def test_tables_are_filled_between_their_marks(tmp_path: Path) -> None:
 
 
 def test_pictures_are_drawn(tmp_path: Path) -> None:
-    pages.draw_curve(RESULTS, "isbi2012", "report", tmp_path / "curve.png")
+    nuclei = [{**result, "set": "nuclei"} for result in RESULTS]
+    for result in nuclei:
+        result["scores"] = {"none": {"ap50": result["scores"]["none"]["v_rand"]}}
+    sets = ["isbi2012", "nuclei"]
+    pages.draw_curve(RESULTS + nuclei, sets, "report", tmp_path / "curve.png")
     pages.draw_bars(RESULTS, "isbi2012", "report", "fast", tmp_path / "bars.png")
     for name in ("curve.png", "bars.png"):
         assert np.asarray(Image.open(tmp_path / name).convert("L")).std() > 10
     with pytest.raises(InputError, match="no run of nuclei on few images"):
-        pages.draw_curve(RESULTS, "nuclei", "report", tmp_path / "no.png")
+        pages.draw_curve(RESULTS, sets, "report", tmp_path / "no.png")

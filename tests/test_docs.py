@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,8 @@ from biounet.commands.predict import predict
 from biounet.commands.said import said_settings
 from biounet.config import merged, preset_named, validated_settings
 from biounet.images import find_dataset, read_image, write_image
+from biounet.shipped import FOLDER
+from biounet.simulate import simulate_cells
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -52,7 +55,7 @@ def test_no_change_of_layout_empties_these_tests() -> None:
     counts = {page.name: [kind for kind, _ in blocks(page)] for page in OWN_PAGES}
     assert counts["tutorial.md"] == ["python", *["console"] * 5, "python"]
     assert sum(kinds.count("console") for kinds in counts.values()) == 28
-    assert sum(kinds.count("python") for kinds in counts.values()) == 3
+    assert sum(kinds.count("python") for kinds in counts.values()) == 4
     assert sum(len(commands(page)) for page in OWN_PAGES) == 40
 
 
@@ -100,6 +103,7 @@ def test_every_flag_exists() -> None:
     known = {flag for arguments in help_of.values() for a in arguments for flag in a.names}
     known |= {"--help", "--version"}
     own = {"--train", "--dir", "--mask_filter", "--pretrained_model", "--save_rois", "--diameter"}
+    own |= {"--flow_threshold", "--cellprob_threshold"}
     own |= {"--config", "--port", "--nworkers", "--nthreads"}  # of other programs
     own |= {"--standalone", "--nproc-per-node", "--nnodes"}  # of torchrun
     own |= {"--rdzv-backend", "--rdzv-id", "--rdzv-endpoint"}
@@ -127,6 +131,16 @@ def test_rois_become_labels(tmp_path: Path) -> None:
     assert labels[8, 5] == 1
     assert labels[8, 18] == 2
     assert set(np.unique(labels)) == {0, 1, 2}
+
+
+def test_labels_by_another_threshold(tmp_path: Path) -> None:
+    image, _ = simulate_cells("nuclei", (96, 96), np.random.default_rng(0))
+    write_image(tmp_path / "image.tif", image, "YX")
+    shutil.copy(FOLDER / "nuclei.safetensors", tmp_path / "model.safetensors")
+    (text,) = [t for kind, t in blocks(DOCS / "howto" / "touching.md") if kind == "python"]
+    text = text.replace("my-run", "model.safetensors")
+    own = "assert (labels != model.segment('image.tif')).any()"
+    run(["-c", f"{text}{own}"], tmp_path)
 
 
 @pytest.mark.parametrize(

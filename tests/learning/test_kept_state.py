@@ -1,18 +1,21 @@
 """Which of the states of a run is kept, and on what the settings of its labels are found."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from biounet.api import train_dataset
 from biounet.images import LabelKind, dataset_from_arrays
 from biounet.learning import finish, training
+from biounet.learning.run_folder import Record
 from biounet.learning.setup import Request
 from biounet.learning.validation import Score, tune_objects
-from biounet.model import ModelFile
+from biounet.model import ModelFile, read_model
 
 
 @pytest.mark.parametrize(
@@ -61,8 +64,44 @@ def test_the_settings_of_labels_are_found_on_held_out_and_on_training_images(
     assert [len(set(names)) for names in calls] == [found_on]
 
 
-def trained(folder: Path, n_images: int, labels_are: LabelKind, n_held_out: int) -> ModelFile:
-    """Three steps of a tiny network."""
+def test_a_run_that_was_stopped_and_scores_nothing_ends_with_its_last_weights(
+    tmp_path: Path,
+) -> None:
+    def stop(record: Record) -> None:
+        if record["kind"] == "step":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "run", 2, "mask", 0, stop)
+    assert read_model(tmp_path / "run" / "best.safetensors").provenance["steps"] == 1
+    best = trained(tmp_path / "run", 2, "mask", 0)
+    assert best.provenance["steps"] == 3
+    whole = trained(tmp_path / "whole", 2, "mask", 0)
+    assert all(torch.equal(best.weights[name], whole.weights[name]) for name in whole.weights)
+
+
+def test_a_validation_that_was_stopped_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> Score:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "validate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "run", 2, "instances", 1)
+    given = iter((0.80, 0.70, 0.60))
+    monkeypatch.setattr(training, "validate", lambda *_: Score("AP", next(given), {}))
+    assert trained(tmp_path / "run", 2, "instances", 1).provenance["steps"] == 1
+
+
+def trained(
+    folder: Path,
+    n_images: int,
+    labels_are: LabelKind,
+    n_held_out: int,
+    on_record: Callable[[Record], None] = lambda _: None,
+) -> ModelFile:
+    """Three steps of a tiny network; goes on where the folder's run was stopped."""
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 200, (40, 40), np.uint8) for _ in range(n_images)]
     n_values = {"instances": 100, "mask": 2, "classes": 3}[labels_are]
@@ -80,7 +119,7 @@ def trained(folder: Path, n_images: int, labels_are: LabelKind, n_held_out: int)
         dataset_from_arrays(images, [squares] * n_images, labels_are),
         Request("fast", said, "cpu", None, time.monotonic(), ""),
         folder,
-        False,
-        lambda _: None,
+        True,
+        on_record,
     )
     return model.file

@@ -58,7 +58,7 @@ def finish(run: Run, learner: Learner, position: Position, interrupted: bool) ->
     """Write the last and the best model, with the labels' settings found on validation images."""
     last = model_of(run, trained_weights(learner), position.step, None)
     best = last
-    if run.folder.best.exists():
+    if position.best_score is not None:  # else a file is that of an earlier sitting's end
         with suppress(InputError):  # damaged by a crash: the last weights stand in
             best = read_model(run.folder.best)
     if not interrupted:

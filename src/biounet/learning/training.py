@@ -142,9 +142,9 @@ def _learn(run: Run, state: State, on_step: Callable[[Callable[[], ModelFile]], 
         due = math.floor(progress * n_validations)
         if due > state.position.n_validations:
             asked = time.monotonic()
-            state.position = replace(state.position, n_validations=due)
             if processes.is_first:
                 _keep_if_good(run, state)
+            state.position = replace(state.position, n_validations=due)
             reserve_s = _ending_s(run, time.monotonic() - asked)
         if progress >= 1:
             break
