@@ -245,7 +245,7 @@ def draw_curve(results: Sequence[Result], sets: Sequence[str], part: str, out: P
         axes.set_title(f"{set_name}: {_title(set_name, key)}", fontsize="medium")
     figure.supxlabel("annotated images to learn from", fontsize="medium")
     drawn = [Line2D([], [], color=f"C{k}", marker="o") for k in range(len(rows))]
-    figure.legend(drawn, rows, frameon=False, loc="outside lower center", ncols=len(rows))
+    figure.legend(drawn, rows, frameon=False, loc="outside upper center", ncols=len(rows))
     _write(figure, out)
 
 

@@ -69,7 +69,7 @@ def split_items(
     network's margin.
     """
     if fraction == 0:
-        return Split(tuple(items), (), "no validation, as asked")
+        return Split(tuple(items), (), "nothing, as asked")
     series = is_numbered_series([item.name for item in items])
     shuffled = np.random.default_rng(seed).permutation(len(items)).tolist()
     order = list(reversed(range(len(items)))) if series else shuffled
