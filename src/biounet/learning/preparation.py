@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from biounet.config import Settings, WeightSettings
-from biounet.errors import InputError
 from biounet.geometry import Footprint
 from biounet.images.dataset import Annotated, DataSet
 from biounet.images.statistics import intensity_statistics
@@ -129,12 +128,10 @@ def prepare(split: Split, dataset: DataSet, settings: Settings) -> TrainingData:
         count_classes(class_map, dataset.n_classes, item.annotated)
         for item, (_, class_map) in zip(split.training, separated, strict=True)
     ]
-    if sum(c.sum() for c in counts) == 0:
-        raise InputError("no annotated pixel", "annotated images", "check the labels")
     whole = class_weights(np.sum(counts, axis=0))
     statistics = [
         intensity_of(
-            intensity_statistics(i.image, "CZYX"[:1] + "ZYX"[-i.labels.ndim :]), settings.intensity
+            intensity_statistics(i.image, "C" + "ZYX"[-i.labels.ndim :]), settings.intensity
         )
         for i in split.training
     ]

@@ -10,7 +10,7 @@ import torch
 
 from biounet.config import Settings, merged, read_settings, validated_settings, write_settings
 from biounet.errors import InputError
-from biounet.images.dataset import Annotated, DataSet, read_item
+from biounet.images.dataset import Annotated, DataSet, Item, read_item
 from biounet.learning.derive import Choice, derive_settings, look_at, this_machine
 from biounet.learning.gallery import write_training_gallery
 from biounet.learning.gallery_views import training_gallery
@@ -58,7 +58,10 @@ def set_up(
         InputError: data or settings that do not fit together, or, on resuming, that differ from
             those the run began with.
     """
-    items = [read_item(item) for item in dataset.items]
+    items = _read_annotated(dataset.items)
+    if n_left_out := len(dataset.items) - len(items):
+        note = f"{n_left_out} of {len(dataset.items)} images have no annotated pixel: left out"
+        dataset = replace(dataset, notes=(*dataset.notes, note))
     processes = request.processes
     settings, choices, resumed = from_first(
         processes, lambda: _settle(dataset, items, request, folder)
@@ -75,7 +78,7 @@ def set_up(
         )
     else:
         held_out = _read_like(dataset, request.validation)
-        split = Split(tuple(items), held_out, f"{len(held_out)} images of their own")
+        split = Split(items, held_out, f"{len(held_out)} images of their own")
     data = prepare(split, dataset, settings)
     run = Run(
         folder=folder,
@@ -147,6 +150,19 @@ def _start_record(run: Run, split: Split, request: Request) -> Record:
     }
 
 
+def _read_annotated(items: Sequence[Item]) -> tuple[Annotated, ...]:
+    """The images that have an annotated pixel: the others teach nothing, and have no score.
+
+    Raises:
+        InputError: none has.
+    """
+    read = (read_item(item) for item in items)
+    kept = tuple(item for item in read if item.annotated is None or item.annotated.any())
+    if not kept:
+        raise InputError("no annotated pixel", "annotated images", "check the labels")
+    return kept
+
+
 def _read_like(dataset: DataSet, validation: DataSet) -> tuple[Annotated, ...]:
     """The validation images, their labels understood as those to learn from.
 
@@ -167,7 +183,7 @@ def _read_like(dataset: DataSet, validation: DataSet) -> tuple[Annotated, ...]:
                 f"{wanted or meaning.values}, as in training",
                 "give images of the same kind to --validation",
             )
-    return tuple(read_item(replace(item, meaning=meaning)) for item in validation.items)
+    return _read_annotated([replace(item, meaning=meaning) for item in validation.items])
 
 
 def _settle(
