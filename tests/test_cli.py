@@ -1,5 +1,6 @@
 """The command line: what it prints, its exit codes, and one clear line for every mistake."""
 
+import os
 import re
 import resource
 import subprocess
@@ -11,6 +12,10 @@ import numpy as np
 import pytest
 
 from biounet.cli import main
+from biounet.commands.demo import demo
+from biounet.commands.reproduce import reproduce
+from biounet.commands.train import train
+from biounet.config import DEMO, FAST, read_settings
 from biounet.images.writing import write_image
 from biounet.learning.run_folder import RunFolder, read_records
 from biounet.simulate import simulate_cells
@@ -150,6 +155,34 @@ def test_validation_images_of_their_own(run: Run, data: Path, tmp_path: Path) ->
     assert len(start["training"]) == len(start["validation"]) == 3
 
 
+def test_a_budget_takes_the_place_of_another(run: Run, data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("training: {minutes: 9}")
+    words = ("train", data, "--out", tmp_path / "r", "--settings", file, *SMALL)
+    assert run(*words, "--steps", "2")[0] == 0
+    training = read_settings(tmp_path / "r" / "settings.yaml").training
+    assert (training.steps, training.minutes) == (2, None)
+    assert run(*words, "--steps", "2", "--resume")[0] == 0
+
+
+def test_help_tells_the_defaults_of_the_settings() -> None:
+    usual = f"{FAST.training.default_minutes:g}"
+    assert f"{usual} where no budget is given" in (train.__doc__ or "")
+    assert f"{usual} unless said" in (reproduce.__doc__ or "")
+    told = f"{DEMO.minutes:g} unless said; of real images {DEMO.real_minutes:g}."
+    assert told in (demo.__doc__ or "")
+
+
+def test_nobody_reads_what_is_printed() -> None:
+    """As in `biounet inspect nuclei | head -n 1`, when head has ended."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = command("inspect", "nuclei")
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 TRAIN = ["train", "{data}", "--out", "{tmp}/r"]
 
 MISTAKES: dict[str, tuple[list[str], str]] = {
@@ -162,6 +195,10 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "two budgets": (
         [*TRAIN, "--steps", "2", "--minutes", "1"],
         "both --steps and --minutes",
+    ),
+    "two budgets in the settings": (
+        [*TRAIN, "--set", "training.steps=2", "--set", "training.minutes=1"],
+        "both training.steps and training.minutes",
     ),
     "no steps": ([*TRAIN, "--steps", "0"], "wanted greater than 0"),
     "minutes below 0": ([*TRAIN, "--minutes", "-1"], "minutes"),

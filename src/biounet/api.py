@@ -140,10 +140,11 @@ def train(
 
     Args:
         images: a list of arrays or paths, a stack, or a folder; see `dataset_from_arrays`.
-        labels: the same of instance ids, masks or class maps.
+        labels: the same of instance ids, masks or class maps; None: `images` is a folder that holds
+            both, as for `biounet train`.
         out: a new run folder to keep; None: only the model is returned.
         preset: `fast`, or `paper` for the 2015 recipe.
-        minutes: wall time; or
+        minutes: wall time, 10 where no budget is given; or
         steps: a number of steps.
         labels_are: `instances`, `mask` or `classes`; None: found by looking.
         settings: any other settings, a tree of names as in `settings.yaml`.
@@ -183,9 +184,10 @@ def train_dataset(
     return Model(file, make_predictor(file, request.device, "auto", None, "none"))
 
 
-def _budget(minutes: float | None, steps: int | None) -> dict[str, float]:
+def _budget(minutes: float | None, steps: int | None) -> dict[str, float | None]:
+    """The budget that was asked for, in place of any in the settings."""
     if minutes is not None and steps is not None:
         raise InputError("both minutes and steps", "one budget", "leave one out")
-    if minutes is not None:
-        return {"minutes": minutes}
-    return {} if steps is None else {"steps": steps}
+    if minutes is None and steps is None:
+        return {}
+    return {"minutes": minutes, "steps": steps}

@@ -5,7 +5,7 @@ import pytest
 import zarr
 
 from biounet.errors import InputError
-from biounet.images import dataset_from_arrays, read_item
+from biounet.images import dataset_from_arrays, read_item, write_image
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 255, (4, 12, 16), dtype=np.uint8)
@@ -64,6 +64,14 @@ def test_paths_in_lists_and_folders(tmp_path, make):
     counts = [len(d.items) for d in (folders, paths, mixed, stack_and_list, path_and_array)]
     assert counts == [2, 1, 1, 4, 1]
     np.testing.assert_array_equal(read_item(mixed.items[0]).labels, LABELS[0])
+
+
+def test_a_folder_that_holds_both(tmp_path):
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+        write_image(tmp_path / name / "a.tif", np.eye(8, dtype=np.uint8), "YX")
+    assert len(dataset_from_arrays(tmp_path).items) == 1
+    assert dataset_from_arrays(str(tmp_path), labels_are="mask").labels_are == "mask"
 
 
 def test_lazy_arrays():

@@ -25,7 +25,7 @@ def demo(
     out
         Folder for images, run and report; must not exist.
     minutes
-        Training time.
+        Training time, 2.5 unless said; of real images 10.
     real
         A folder of annotated images to use in place of simulated ones: a public set, or your own.
         The last third of the images, or all sequences but the first, are held out to score on.

@@ -31,7 +31,8 @@ def evaluate(
     truth
         The same of the truth; for `ctc` a folder such as `01_GT`.
     metrics
-        `isbi2012` (probabilities), `ctc`, `overlap` (masks, classes) or `matching` (objects).
+        `isbi2012` (probabilities), `ctc`, `overlap` (masks, classes) or `matching` (objects);
+        `auto`: what fits the files.
     json
         File for all scores, those at every threshold included.
     report

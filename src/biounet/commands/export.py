@@ -23,7 +23,7 @@ def export(
     Parameters
     ----------
     model
-        A model file or a run folder.
+        A model file, a run folder, or a network that comes with biounet.
     format
         `onnx`, or `bioimageio` (deepImageJ, ilastik, napari).
     out

@@ -36,7 +36,7 @@ def inspect(
     truth
         Which truth of the Cell Tracking Challenge; gold unless said.
     axes
-        Whether pages are 2-D images or slices of volumes.
+        Whether pages are 2-D images (YX) or slices of volumes (ZYX).
     """
     from biounet.images.layouts.find import find_dataset
     from biounet.inspection import describe, describe_data

@@ -1,5 +1,6 @@
 """What commands print, and when they began."""
 
+import os
 import sys
 import time
 import warnings
@@ -9,8 +10,11 @@ from typing import Any
 
 
 def say(text: str) -> None:
-    """Print a line of the result."""
-    print(text)  # noqa: T201
+    """Print a line of the result, if anybody still reads."""
+    try:
+        print(text, flush=True)  # noqa: T201
+    except BrokenPipeError:  # `biounet inspect nuclei | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def command_started() -> float:

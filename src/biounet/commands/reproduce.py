@@ -42,8 +42,9 @@ def reproduce(
     out
         Folder for table (Markdown, JSON), page, runs and predictions.
     minutes
-        Training time, the same for each network: from reading the images to the best weights,
-        validation included. Prediction and scores come on top; the time left of all is shown.
+        Training time, the same for each network, 10 unless said: from reading the images to the
+        best weights, validation included. Prediction and scores come on top; the time left of all
+        is shown.
     windows
         Sides in px of further sliding windows, each trained as long as the others: accuracy is
         drawn against window. For isbi2012, unless others are given: 5,15,31,63 (1 to 4 stages,

@@ -11,7 +11,7 @@ def studio(folder: Path = Path(), *, port: int = 0, no_browser: bool = False) ->
     Parameters
     ----------
     folder
-        A folder of images; labels are saved beside them as they are painted.
+        A folder of images; what is painted is saved in its folder labels/, with every stroke.
     port
         Of the local server; 0: any that is free.
     no_browser

@@ -53,7 +53,7 @@ def train(
     steps
         Budget in steps.
     minutes
-        Budget in minutes of wall time, everything included.
+        Budget in minutes of wall time, everything included; 10 where no budget is given.
     images
         Folder or file of the images, where the labels lie elsewhere.
     labels
@@ -65,7 +65,7 @@ def train(
     truth
         Which truth of the Cell Tracking Challenge.
     axes
-        Whether pages are 2-D images or slices of volumes.
+        Whether pages are 2-D images (YX) or slices of volumes (ZYX).
     validation
         Share of the images held out (0 to 1), or a folder of other annotated images.
     start_from
@@ -92,8 +92,11 @@ def train(
     if steps is not None and minutes is not None:
         raise InputError("both --steps and --minutes", "one budget", "leave one out")
     said = said_settings(settings, change)
-    flags = {"steps": steps, "minutes": minutes, "seed": seed}
-    said.setdefault("training", {}).update({k: v for k, v in flags.items() if v is not None})
+    training = said.setdefault("training", {})
+    if steps is not None or minutes is not None:  # in place of any budget in a file of settings
+        training |= {"steps": steps, "minutes": minutes}
+    if seed is not None:
+        training["seed"] = seed
     if network is not None:
         said.setdefault("network", {})["kind"] = network
     with joined_processes(device) as processes:

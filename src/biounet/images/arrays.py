@@ -16,7 +16,7 @@ from biounet.images.layouts.pages import Pair
 
 def dataset_from_arrays(
     images: Any,
-    labels: Any,
+    labels: Any = None,
     labels_are: LabelKind | None = None,
     ignore_value: int | None = None,
     axes: SpatialAxes | None = None,
@@ -26,10 +26,13 @@ def dataset_from_arrays(
     Both are a list (of arrays, lazy arrays or paths), one array, or one path (folder or file).
     An array is one image when it fits one label: (Y, X), (C, Y, X) or (Y, X, C) with labels
     (Y, X). Arrays with as many leading entries as their labels are stacks of images: (N, Y, X),
-    (N, C, Y, X), (N, Y, X, C), (N, Z, Y, X); with `axes="ZYX"`, (Z, Y, X) is one volume.
+    (N, C, Y, X), (N, Y, X, C), (N, Z, Y, X); with `axes="ZYX"`, (Z, Y, X) is one volume. One path
+    without labels is a folder that holds both.
 
     Raises InputError for numbers or shapes that don't match.
     """
+    if isinstance(images, str | Path) and labels is None:
+        return find_dataset([Path(images)], None, None, labels_are, ignore_value, axes=axes)
     if isinstance(images, str | Path) and isinstance(labels, str | Path):
         return find_dataset((), Path(images), Path(labels), labels_are, ignore_value, axes=axes)
     image_list, label_list = _as_lists(images, labels, axes)

@@ -237,6 +237,8 @@ def _settings(
     )
     if request.start_from is not None:
         choices = _taken_over(request.start_from, settings, choices)
+    if settings.training.steps is not None and settings.training.minutes is not None:
+        raise InputError("both training.steps and training.minutes", "one budget", "leave one out")
     chosen: dict[str, Any] = {"precision": choose_precision(settings.training.precision, device)}
     if processes.n > 1 and "processes" not in said.get("training", {}):
         chosen["processes"] = processes.n
