@@ -10,11 +10,12 @@ import pytest
 import torch
 import yaml
 
-from biounet.config import IntensitySettings, Settings
+from biounet.config import IntensitySettings, ObjectSettings, Settings
 from biounet.errors import InputError
 from biounet.export import export_model
 from biounet.export.bioimageio import export_bioimageio, halo, identifiers
 from biounet.export.credits import Citation, Credits, credits_from
+from biounet.export.words import documentation
 from biounet.model import Intensity, ModelFile, network_of
 from biounet.network_settings import FCNSettings, SlidingWindowSettings, UNetSettings
 from biounet.networks import build_network
@@ -192,6 +193,22 @@ def test_bioimageio_declares_grey_values_tiles_and_credits(tmp_path):
     assert not np.array_equal(grey[0, 0], grey[0, 1])
     again = export_bioimageio(model, tmp_path / "again.zip", credits)
     assert again.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("objects", "told"),
+    [
+        ({"threshold": 0.75, "minimum_size_px": 30, "grow_px": 2}, ("0.25", "30 px", "by 2 px")),
+        ({"method": "watershed", "seed_threshold": 0.875}, ("below 0.125", "reaches 0.5", "Holes")),
+        ({"method": "classes"}, ("most probable",)),
+    ],
+)
+def test_how_labels_are_made_is_told_in_full(objects, told):
+    model = a_model()
+    settings = model.settings.model_copy(update={"objects": ObjectSettings(**objects)})
+    words = documentation(replace(model, settings=settings), Credits())
+    part = words.partition("## From probabilities to objects")[2].partition("##")[0]
+    assert all(each in part for each in told), part
 
 
 def test_bioimageio_has_no_words_for_percentiles(tmp_path):

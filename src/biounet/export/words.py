@@ -1,5 +1,6 @@
 """The page about a model that lies in its zip."""
 
+from biounet.config import ObjectSettings
 from biounet.export.credits import Credits
 from biounet.model import ModelFile
 
@@ -35,8 +36,7 @@ as one large tile: there are no seams.
 
 ## From probabilities to objects
 
-Objects are the connected components where the probability of background is below
-{1 - settings.objects.threshold:g}.
+{_objects(settings.objects)}
 
 ## Validation
 
@@ -51,6 +51,29 @@ def _to_cite(credits: Credits) -> str:  # noqa: A002
         return ""
     lines = (f"- {c.text}, {f'doi:{c.doi}' if c.doi else c.url}" for c in credits.cite)
     return "\n\nPlease cite:\n\n" + "\n".join(lines)
+
+
+def _objects(objects: ObjectSettings) -> str:
+    if objects.method == "classes":
+        return "Every pixel belongs to the class that is most probable there."
+    threshold = f"{1 - objects.threshold:g}"
+    steps = [
+        "Objects are the connected components (4-connected; 6 in 3-D) where the probability of"
+        f" background is below {threshold}."
+    ]
+    if objects.method == "watershed":
+        seeds = f"{1 - max(objects.seed_threshold, objects.threshold):g}"
+        steps = [
+            "Seeds are the connected components where the probability of background is below"
+            f" {seeds}; a watershed grows them to where it reaches {threshold}."
+        ]
+    if objects.fill_holes:
+        steps.append("Holes in an object are filled.")
+    if objects.minimum_size_px > 1:
+        steps.append(f"Objects of fewer than {objects.minimum_size_px} px are removed.")
+    if objects.grow_px:
+        steps.append(f"What is left grows by {objects.grow_px} px into the background.")
+    return "\n".join(steps)
 
 
 def _grey_values(model: ModelFile) -> str:

@@ -75,7 +75,7 @@ def _main_mistake(validation: ValidationGallery) -> str:
         Outcome.MERGED: f"Most mistakes are neighbours merged into one ({n}): annotate more "
         "touching objects, or widen the border between them (weights.border_width_px).",
         Outcome.SPLIT: f"Most mistakes are objects cut into pieces ({n}): annotate more large "
-        "objects, or raise objects.seed_threshold.",
+        "objects, or train longer.",
     }[outcome]
 
 

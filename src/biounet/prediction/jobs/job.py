@@ -234,8 +234,7 @@ def _plan(
         raise InputError(
             f"labels by watershed of {task.path}, an image too large for memory",
             "a method that can be merged exactly across blocks",
-            "add --objects components (settled on the same validation images) and choose another "
-            "--out, or save probabilities only",
+            "add --objects components and choose another --out, or save probabilities only",
         )
     return Manifest(
         sources=task.sources,

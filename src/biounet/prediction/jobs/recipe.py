@@ -200,11 +200,7 @@ def _shared(made: Predictor, recipe: Recipe) -> Predictor:
 
 
 def _labelling_by(model: ModelFile, method: str) -> ModelFile:
-    """A model that makes labels by a method.
-
-    Training settles threshold, growth and smallest size for components before it tries anything
-    else, so components need no other settings.
-    """
+    """A model that makes labels by a method, with the threshold, growth and sizes it has."""
     objects = model.settings.objects.model_copy(update={"method": method})
     return replace(model, settings=model.settings.model_copy(update={"objects": objects}))
 
