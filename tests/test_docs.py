@@ -54,9 +54,9 @@ def run(words: list[str], folder: Path) -> None:
 def test_no_change_of_layout_empties_these_tests() -> None:
     counts = {page.name: [kind for kind, _ in blocks(page)] for page in OWN_PAGES}
     assert counts["tutorial.md"] == ["python", *["console"] * 5, "python"]
-    assert sum(kinds.count("console") for kinds in counts.values()) == 28
+    assert sum(kinds.count("console") for kinds in counts.values()) == 30
     assert sum(kinds.count("python") for kinds in counts.values()) == 4
-    assert sum(len(commands(page)) for page in OWN_PAGES) == 40
+    assert sum(len(commands(page)) for page in OWN_PAGES) == 45
 
 
 def test_the_tutorial_runs(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_every_flag_exists() -> None:
     known |= {"--help", "--version"}
     own = {"--train", "--dir", "--mask_filter", "--pretrained_model", "--save_rois", "--diameter"}
     own |= {"--flow_threshold", "--cellprob_threshold"}
-    own |= {"--config", "--port", "--nworkers", "--nthreads"}  # of other programs
+    own |= {"--config", "--port", "--logdir", "--nworkers", "--nthreads"}  # of other programs
     own |= {"--standalone", "--nproc-per-node", "--nnodes"}  # of torchrun
     own |= {"--rdzv-backend", "--rdzv-id", "--rdzv-endpoint"}
     own |= {"--nodes", "--ntasks-per-node", "--gpus-per-node"}  # of SLURM
