@@ -162,8 +162,9 @@ def card(
         grouped(scores, words["set"], "report"), task.measures, DECIDING[words["set"]], None
     )
     n_weights = sum(value.numel() for value in model.weights.values())
-    size = "" if object_px is None else f" Its objects are {object_px:g} px across (median)."
+    size = "" if object_px is None else f" The objects are {object_px:g} px across (median)."
     machine = result["machine"]
+    changes = json.dumps(result["changes"]) if result["changes"] else "none"
     limits = "\n".join(f"- {limit}" for limit in words["limits"])
     return f"""# {name}
 
@@ -179,14 +180,14 @@ classes out: {", ".join(model.class_names)}.
 
 {words["data"]}
 
-It learned from {result["trained_on"]}.{size} Held out of these for validation: \
-{result["held_out"]}. The settings of labels were found on these and on some it learned from.
+Made of {result["trained_on"]}; held out of these, to score on while it learned: \
+{result["held_out"]}. The settings of labels were found on these and on some it learned from.{size}
 
 Terms: {words["terms"]}
 
 ## Scores
 
-Of networks trained alike on a part of the images and scored on others; this one learned from all,
+Of networks trained alike on a part of the images and scored on others; this one had all of them,
 so that nothing is left to score it on.
 
 {table}
@@ -199,7 +200,7 @@ so that nothing is left to score it on.
 
     {result["commands"][0]}
 
-Settings that differ from the preset: {json.dumps(result["changes"] or "none")}. \
+Settings that differ from the preset: {changes}. \
 Seed {result["seed"]}, {result["steps"]:,} steps, {result["minutes"]["training"]:.1f} minutes on \
 {machine["processor"]} ({machine["device"]}, {machine["threads"]} threads), torch \
 {machine["torch"]}, biounet {result["version"]}, commit {result["commit"]}.
