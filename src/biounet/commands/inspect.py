@@ -15,7 +15,7 @@ def inspect(
     truth: Literal["gold", "silver", "gold+silver"] | None = None,
     axes: Literal["YX", "ZYX"] | None = None,
 ) -> None:
-    """Say what data, a model or a run is, in one screen; of nothing, which networks come along.
+    """Say what data, a model or a run is, in one screen; alone, list the networks that come along.
 
     Example: `biounet inspect my-folder`
 

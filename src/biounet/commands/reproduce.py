@@ -27,7 +27,7 @@ def reproduce(
     device: str = "auto",
     change: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
 ) -> None:
-    """Print the paper's tables beside U-Net, sliding window and FCN trained here, alike.
+    """Train U-Net, sliding window and FCN alike; print their scores below the paper's tables.
 
     Run again, it goes on where it stopped.
 

@@ -13,7 +13,7 @@ def studio(folder: Path = Path(), *, port: int = 0, no_browser: bool = False) ->
     folder
         A folder of images; what is painted is saved in its folder labels/, with every stroke.
     port
-        Of the local server; 0: any that is free.
+        Port of the local server; 0: any that is free.
     no_browser
         Only print the address.
     """

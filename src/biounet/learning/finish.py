@@ -55,7 +55,7 @@ def validate(run: Run, learner: Learner, step: int) -> Score:
 
 
 def finish(run: Run, learner: Learner, position: Position, interrupted: bool) -> ModelFile:
-    """Write the last and the best model, with the labels' settings found on validation images."""
+    """Write the last and the best model, with the labels' settings found on annotated images."""
     last = model_of(run, trained_weights(learner), position.step, None)
     best = last
     if position.best_score is not None:  # else a file is that of an earlier sitting's end
