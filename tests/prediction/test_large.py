@@ -263,6 +263,34 @@ def test_unfinished_work_that_keeps_less_is_refused(tmp_path, model_path, blobs)
     assert "unfinished work on a.tif that keeps labels" in outcome.failed[0][1]
 
 
+@pytest.mark.parametrize("shape", [(150, 110), (90, 190)])
+def test_an_image_that_changed_while_python_runs(tmp_path, model_path, blobs, shape):
+    path = tmp_path / "a.tif"
+    for k, size in enumerate([(150, 110), shape]):
+        write_image(path, blobs(k, *size), "YX")
+        assert not predict_files(model_path, [path], tmp_path / "out", IN_BLOCKS).failed
+    predict_files(model_path, [path], tmp_path / "whole", WHOLE)
+    assert_same_outputs(tmp_path / "whole", tmp_path / "out")
+
+
+def test_an_image_that_was_moved_while_its_work_lay(tmp_path, model_path, blobs):
+    (tmp_path / "in").mkdir()
+    write_image(tmp_path / "in" / "a.ome.zarr", blobs(0, 300, 250), "YX")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(
+            model_path, [tmp_path / "in" / "a.ome.zarr"], tmp_path / "out", IN_BLOCKS, stop
+        )
+    (tmp_path / "in").rename(tmp_path / "elsewhere")
+    moved = [tmp_path / "elsewhere" / "a.ome.zarr"]
+    assert not predict_files(model_path, moved, tmp_path / "out", IN_BLOCKS).failed
+    predict_files(model_path, moved, tmp_path / "whole", IN_BLOCKS)
+    assert_same_outputs(tmp_path / "out", tmp_path / "whole")
+
+
 def test_killed_while_it_clears_up(tmp_path, model_path, blobs, monkeypatch):
     """What is left of the work must not be taken for work to go on with."""
     write_image(tmp_path / "a.tif", blobs(0, 90, 80), "YX")

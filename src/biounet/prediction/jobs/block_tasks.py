@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     import zarr
 
 
-@lru_cache(maxsize=16)
 def open_array(path: Path) -> "zarr.Array[Any]":
     """An array of a job, opened once in each process."""
+    return _open_once(path, (path / "zarr.json").stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _open_once(path: Path, modified_ns: int) -> "zarr.Array[Any]":  # noqa: ARG001 (tells jobs apart)
     import zarr
 
     return zarr.open_array(path, mode="r+")

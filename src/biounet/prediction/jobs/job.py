@@ -8,7 +8,7 @@ how many workers there are or in which order they come.
 import functools
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,13 +159,13 @@ def work_folder(task: FileTask) -> Path:
 
 
 @functools.lru_cache(maxsize=4)
-def _opened(paths: tuple[Path, ...], axes: str | None) -> Image:
-    return read_channels(paths, axes)
+def _opened(sources: Sources, axes: str | None) -> Image:
+    return read_channels([Path(source.path) for source in sources], axes)
 
 
 def image_of(recipe: Recipe, manifest: Manifest) -> Image:
     """The image of a job, opened once in each process."""
-    return _opened(tuple(Path(source.path) for source in manifest.sources), recipe.axes)
+    return _opened(manifest.sources, recipe.axes)
 
 
 def plane_of(job: Job, index: Shape) -> Plane:
@@ -203,6 +203,9 @@ def open_job(
             f"{' and '.join(sorted(needs))}, as asked now",
             f"finish it first with the --save it began with, or delete {folder}",
         )
+    elif manifest.sources != task.sources:  # the image has been moved since
+        with written_whole(folder / MANIFEST_NAME) as temporary:
+            temporary.write_text(_as_json(replace(manifest, sources=task.sources)))
     return Job(folder, model_path, recipe)
 
 
@@ -214,7 +217,7 @@ def _plan(
     options: PredictionSettings,
     n_slots: int,
 ) -> Manifest:
-    image = _opened(task.paths, recipe.axes)
+    image = _opened(task.sources, recipe.axes)
     network = predictor.model.settings.network
     method = predictor.model.settings.objects.method
     series, sizes = planes_of(image, network.dimensions, network.channels)
@@ -278,8 +281,7 @@ def _write_folder(job: Job, manifest: Manifest, predictor: Predictor) -> None:
         if "labels" in manifest.keeps:
             layout = array_layout(manifest, None)
             zarr.create_array(temporary / job.parts.name, dtype=np.uint32, **layout)
-        tree = asdict(manifest)
-        (temporary / MANIFEST_NAME).write_text(json.dumps(tree))
+        (temporary / MANIFEST_NAME).write_text(_as_json(manifest))
 
 
 def create_array(
@@ -325,6 +327,10 @@ def array_layout(manifest: Manifest, n_classes: int | None) -> dict[str, Any]:
 @functools.lru_cache(maxsize=16)
 def _read_once(path: Path, modified_ns: int) -> Manifest:  # noqa: ARG001 (tells versions apart)
     return _read(path)
+
+
+def _as_json(manifest: Manifest) -> str:
+    return json.dumps(asdict(manifest))
 
 
 def _read_manifest(folder: Path) -> Manifest | None:
