@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from biounet.config import ObjectSettings
 from biounet.prediction.instances import grow, label_objects
+from biounet.prediction.jobs.block_tasks import block_objects
 from biounet.prediction.jobs.merging import find_parts, merge_parts
 
 
@@ -67,6 +68,20 @@ def test_any_blocking_in_any_order_gives_the_labels_of_the_whole(case):
     for k, box in enumerate(ndimage.find_objects(whole)):
         assert [s.start for s in box] == merged.low[k].tolist()
         assert [s.stop for s in box] == merged.high[k].tolist()
+
+
+@pytest.mark.parametrize("method", ["components", "watershed"])
+def test_a_ring_around_an_object_that_is_too_small_is_no_hole(method):
+    foreground = np.zeros((11, 11), np.float32)
+    foreground[1:10, 1:10] = 0.9
+    foreground[2:9, 2:9] = 0
+    foreground[5, 5] = 0.9
+    probabilities = np.stack([1 - foreground, foreground])
+    objects = ObjectSettings(method=method, minimum_size_px=4)
+    numbers, parts = find_parts(block_objects(probabilities, objects), (0, 0), (11, 11))
+    labels = merge_parts({(0, 0): parts}, objects).labels[0, 0][numbers]
+    assert labels[3, 3] == 0
+    np.testing.assert_array_equal(labels, label_objects(probabilities, objects))
 
 
 def test_a_ring_around_the_corner_of_four_blocks_is_filled():

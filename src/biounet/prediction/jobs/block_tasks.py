@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from biounet.config import ObjectSettings
 from biounet.geometry import Shape
@@ -57,7 +56,7 @@ class ComputeBlock:
                 n_classes = len(predicted)
                 self._write_probabilities(predicted, job.class_key(index, box, n_classes))
             if "labels" in manifest.keeps:
-                objects = _objects(predicted, predictor.model.settings.objects)
+                objects = block_objects(predicted, predictor.model.settings.objects)
                 if predictor.model.settings.objects.method == "classes":
                     numbers = objects.astype(np.uint32)
                 else:
@@ -76,12 +75,10 @@ class ComputeBlock:
         open_array(self.job.probabilities / "0")[key] = predicted.transpose(order).reshape(shape)
 
 
-def _objects(predicted: NDArray[np.float32], settings: ObjectSettings) -> NDArray[np.int32]:
+def block_objects(predicted: NDArray[np.float32], settings: ObjectSettings) -> NDArray[np.int32]:
     """Objects of a block before holes, sizes and growth, which need the blocks around it."""
-    if settings.method == "components":
-        mask = 1 - predicted[0] > settings.threshold
-        return np.asarray(ndimage.label(mask)[0], np.int32)
-    return label_objects(predicted, settings.model_copy(update={"grow_px": 0}))
+    later = {"fill_holes": False, "minimum_size_px": 0, "grow_px": 0}
+    return label_objects(predicted, settings.model_copy(update=later))
 
 
 @dataclass(frozen=True)
