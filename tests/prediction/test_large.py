@@ -174,6 +174,11 @@ def test_classes_need_no_merging_but_their_objects_do(tmp_path, small_model, blo
     assert "--save rois" in outcome.failed[0][1]
 
 
+def test_a_chunk_is_not_longer_than_the_image_needs():
+    footprint = Footprint((40, 40, 40), (4, 4, 4), (84, 84, 84))
+    assert plan_blocks((10, 30, 700), footprint, (100, 100, 100), 1, 700).chunk == (20, 40, 700)
+
+
 def test_watershed_is_refused_by_name(tmp_path, small_model, blobs):
     model = small_model(objects=ObjectSettings(method="watershed", threshold=0.3))
     write_model(model, tmp_path / "m.safetensors")

@@ -13,7 +13,8 @@ from math import prod
 from biounet.geometry import Footprint, Shape
 
 SMALLEST_CHUNK_PX = {2: 256, 3: 32}
-"""Chunks hold as many strides of the tile as it takes to be this large along every axis."""
+"""Chunks hold as many strides of the tile as it takes to be this large along every axis, or as the
+image."""
 
 CHUNKS_PER_BLOCK = {"cpu": 1, "cuda": 4, "mps": 2}
 """Along each axis: a GPU is done with a chunk before the next task could be handed out."""
@@ -78,7 +79,7 @@ def plan_blocks(
     output = footprint.output_shape(tile)
     strides = [n // s * s for n, s in zip(output, footprint.step, strict=True)]
     smallest = SMALLEST_CHUNK_PX[len(shape)] if block_px is None else block_px
-    chunk = tuple(s * -(-smallest // s) for s in strides)
+    chunk = tuple(s * -(-min(smallest, n) // s) for s, n in zip(strides, shape, strict=True))
     return BlockGrid(
         shape,
         chunk,
