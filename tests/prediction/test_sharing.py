@@ -62,6 +62,16 @@ def test_other_shapes_wait_for_their_turn():
     assert [a.shape[-1] for a in answers] == [4, 4, 5, 4, 5]
 
 
+def test_an_error_in_choosing_a_batch_goes_to_those_who_asked():
+    def refuse(*_):
+        raise MemoryError("too much")
+
+    engine = in_one_thread(lambda tiles: tiles, 1, refuse)
+    with ThreadPoolExecutor(2) as threads:
+        for answer in [threads.submit(engine, tile(value)) for value in (1, 2)]:
+            assert isinstance(answer.exception(10), MemoryError)
+
+
 def test_an_error_goes_to_those_who_asked():
     slow = Slow()
     engine = in_one_thread(slow, 1, lambda *_: 2)

@@ -51,9 +51,8 @@ def in_one_thread(engine: Engine, n_threads: int, size_of: Callable[[Shape, int]
                 queue.append(waiting.get())
             shape = queue[0].tiles.shape
             alike = [request for request in queue if request.tiles.shape == shape]
-            size = size_of(shape[2:], len(alike))
-            _answer(engine, alike[:size], size * shape[0])
-            queue = [request for request in queue if request not in alike[:size]]
+            answered = _answer(engine, alike, size_of)
+            queue = [request for request in queue if request not in answered]
 
     threading.Thread(target=serve, name="engine", daemon=True).start()
 
@@ -65,21 +64,28 @@ def in_one_thread(engine: Engine, n_threads: int, size_of: Callable[[Shape, int]
     return call
 
 
-def _answer(engine: Engine, requests: list[_Request], n_padded: int) -> None:
-    """Compute for all requests at once."""
+def _answer(
+    engine: Engine, alike: list[_Request], size_of: Callable[[Shape, int], int]
+) -> list[_Request]:
+    """Compute for the first requests of one shape at once; those that were answered."""
+    requests = alike[:1]
     try:
+        n, _, *shape = alike[0].tiles.shape
+        size = size_of(tuple(shape), len(alike))
+        requests = alike[:size]
         tiles = np.concatenate([request.tiles for request in requests])
-        if len(tiles) < n_padded:
-            tiles = np.pad(tiles, [(0, n_padded - len(tiles)), *[(0, 0)] * (tiles.ndim - 1)])
+        if len(tiles) < size * n:
+            tiles = np.pad(tiles, [(0, size * n - len(tiles)), *[(0, 0)] * (tiles.ndim - 1)])
         results = engine(tiles)
     except BaseException as error:
         for request in requests:
             request.answer.set_exception(error)
-        return
+        return requests
     done = 0
     for request in requests:
         request.answer.set_result(results[done : done + len(request.tiles)])
         done += len(request.tiles)
+    return requests
 
 
 def same_bits_in_a_batch(engine: Engine, n_tiles: int, shape: tuple[int, ...]) -> bool:
