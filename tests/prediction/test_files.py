@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -286,6 +287,27 @@ def test_same_name_from_another_folder_is_refused(tmp_path, model_path, blobs):
     predict_files(model_path, both[:1], tmp_path / "out", PLAIN)
     with pytest.raises(InputError, match=r"made from .*x/a\.tif"):
         predict_files(model_path, both[1:], tmp_path / "out", PLAIN)
+
+
+def test_an_image_given_twice_is_done_once(tmp_path, model_path, blobs, monkeypatch):
+    write_image(tmp_path / "a.tif", blobs(0, 40, 50), "YX")
+    monkeypatch.chdir(tmp_path)
+    twice = [Path("a.tif"), tmp_path / "a.tif"]
+    outcome = predict_files(model_path, twice, tmp_path / "out", PLAIN)
+    assert (outcome.done, outcome.failed) == ((tmp_path / "a.tif",), ())
+
+
+def test_outputs_are_named_after_links_and_not_after_what_they_lead_to(tmp_path, model_path, blobs):
+    """Such as the images of data sets in git-annex, whose files are named by their contents."""
+    for folder in ("store", "01"):
+        (tmp_path / folder).mkdir()
+    for k in range(2):
+        write_image(tmp_path / "store" / f"SHA256-{k}.tif", blobs(k, 40, 50), "YX")
+        (tmp_path / "01" / f"t00{k}.tif").symlink_to(tmp_path / "store" / f"SHA256-{k}.tif")
+    both = PLAIN.model_copy(update={"save": ("labels", "ctc")})
+    assert not predict_files(model_path, [tmp_path / "01"], tmp_path / "out", both).failed
+    names = {p.name for p in (tmp_path / "out").iterdir() if not p.name.startswith("prediction.")}
+    assert names == {"t000_labels.tif", "t001_labels.tif", "01_RES"}
 
 
 def test_files_of_others_are_not_replaced(tmp_path, model_path, blobs):

@@ -36,14 +36,14 @@ def are_like(some: Sources, others: Sources) -> bool:
 
 
 def source_of(path: Path) -> Source:
-    """What tells an input from another; of a zarr, its metadata."""
+    """What tells an input, given by its whole path, from another; of a zarr, its metadata."""
     inside = [path / name for name in ("zarr.json", ".zattrs", ".zarray")]
     file = next((p for p in inside if p.is_file()), path)
     try:
         status = file.stat()
     except OSError:
         raise InputError(f"no file {path}", "an image", "check the path") from None
-    return Source(str(path.resolve()), status.st_size, status.st_mtime_ns)
+    return Source(str(path), status.st_size, status.st_mtime_ns)
 
 
 def read_ledger(out: Path) -> Ledger:

@@ -84,6 +84,8 @@ def parts_folder(whole: Path) -> Path:
 def find_inputs(inputs: Sequence[Path]) -> list[Path]:
     """The images among files and in folders; of a folder, results of a prediction are left out.
 
+    Whole paths, each once. Links are not followed: outputs are named after them.
+
     Raises:
         InputError: a path that is not there, or a folder without images.
     """
@@ -102,13 +104,13 @@ def find_inputs(inputs: Sequence[Path]) -> list[Path]:
             "at least one",
             "name files, or folders with images",
         )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(path.absolute() for path in found))
 
 
 def plan_tasks(
     inputs: Sequence[tuple[Path, ...]], out: Path, save: Sequence[Save], axes: str | None = None
 ) -> list[FileTask]:
-    """A task for each input, given by its files.
+    """A task for each input, given by its files (whole paths).
 
     Frames of a sequence make one result of the Cell Tracking Challenge, single slices of a folder
     one submission to ISBI 2012.
@@ -120,10 +122,10 @@ def plan_tasks(
         raise InputError("nothing to save", "labels, probabilities, …", "name something")
     n_slices: Counter[Path] = Counter()
     if "isbi2012" in save:
-        n_slices.update(paths[0].resolve().parent for paths in inputs if _is_slice(paths[0], axes))
+        n_slices.update(paths[0].parent for paths in inputs if _is_slice(paths[0], axes))
     tasks = []
     for paths in inputs:
-        folder = paths[0].resolve().parent
+        folder = paths[0].parent
         is_frame = "ctc" in save and len(paths) == 1 and frame_number(paths[0]) is not None
         is_slice = n_slices[folder] > 1 and _is_slice(paths[0], axes)
         task = FileTask(
