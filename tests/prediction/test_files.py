@@ -310,6 +310,14 @@ def test_outputs_are_named_after_links_and_not_after_what_they_lead_to(tmp_path,
     assert names == {"t000_labels.tif", "t001_labels.tif", "01_RES"}
 
 
+def test_the_same_device_is_no_other_setting(tmp_path, model_path, blobs):
+    write_image(tmp_path / "a.tif", blobs(0, 40, 50), "YX")
+    numbered = PLAIN.model_copy(update={"device": "cpu:0"})
+    for n_before in (0, 1):
+        outcome = predict_files(model_path, [tmp_path / "a.tif"], tmp_path / "out", numbered)
+        assert outcome.skipped == n_before
+
+
 def test_files_of_others_are_not_replaced(tmp_path, model_path, blobs):
     write_image(tmp_path / "a.tif", blobs(0, 40, 50), "YX")
     (tmp_path / "a_labels.tif").write_text("by hand")

@@ -234,7 +234,7 @@ def _choose(
             options.engine,
             ahead,
         )
-        device = choose_device(options.device).type if made.engine_name == "torch" else "cpu"
+        device = _device_named(options.device) if made.engine_name == "torch" else "cpu"
         recipe = Recipe(
             version=VERSION,
             model=sha256,
@@ -262,12 +262,18 @@ def _choose(
         model=sha256,
         engine=found.engine if options.engine == "auto" else options.engine,
         precision=found.precision if options.precision == "auto" else options.precision,
-        device=found.device if options.device == "auto" else options.device,
+        device=found.device if options.device == "auto" else _device_named(options.device),
         tile=tile,
         average=options.average,
         objects=found.objects if options.objects == "auto" else options.objects,
         axes=options.axes,
     )
+
+
+def _device_named(wanted: str) -> str:
+    """A device as recipes name it: a GPU with the number that was given, a processor without."""
+    device = choose_device(wanted)
+    return "cpu" if device.type == "cpu" else str(device)
 
 
 def _write_once(recipe: Recipe, out: Path) -> Recipe:
