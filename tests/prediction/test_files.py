@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from scipy import ndimage
 
 from biounet.config import PredictionSettings
@@ -316,6 +317,14 @@ def test_the_same_device_is_no_other_setting(tmp_path, model_path, blobs):
     for n_before in (0, 1):
         outcome = predict_files(model_path, [tmp_path / "a.tif"], tmp_path / "out", numbered)
         assert outcome.skipped == n_before
+
+
+def test_a_plain_array_with_named_axes(tmp_path, model_path, blobs):
+    array = zarr.create_array(tmp_path / "a.zarr", shape=(1, 2, 40, 50), dtype=np.uint8)
+    array[:] = np.stack([blobs(k, 40, 50) for k in range(2)])[None]
+    named = PLAIN.model_copy(update={"axes": "TZYX"})
+    assert not predict_files(model_path, [tmp_path / "a.zarr"], tmp_path / "out", named).failed
+    assert pixels(tmp_path / "out" / "a_labels.ome.zarr").shape == (1, 2, 40, 50)
 
 
 def test_files_of_others_are_not_replaced(tmp_path, model_path, blobs):

@@ -28,7 +28,7 @@ def read_ome_zarr(path: Path, axes: str | None = None) -> tuple[Header, DiskArra
     return header, DiskArray(path, functools.partial(_open_level, inner=inner))
 
 
-def count_missing_chunks(path: Path) -> tuple[int, int]:
+def count_missing_chunks(path: Path, axes: str | None = None) -> tuple[int, int]:
     """How many chunks of the largest level are not stored, and how many there are.
 
     A chunk that is not stored reads as the fill value, as the format has it: writers leave out
@@ -36,7 +36,7 @@ def count_missing_chunks(path: Path) -> tuple[int, int]:
     """
     import zarr
 
-    inner = _look(path, None)[1]
+    inner = _look(path, axes)[1]
     array = zarr.open_array(path / inner if inner else path, mode="r")
     return array.nchunks - array.nchunks_initialized, array.nchunks
 

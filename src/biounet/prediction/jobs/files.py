@@ -115,7 +115,7 @@ def predict_files(
         failed=tuple(failures.items()),
         notes=(
             *((note,) if note else ()),
-            *_notes([task for task in to_do if task.path not in failures]),
+            *_notes([task for task in to_do if task.path not in failures], options.axes),
         ),
     )
 
@@ -136,11 +136,11 @@ def _ahead(
     return None
 
 
-def _notes(tasks: Sequence[FileTask]) -> Iterator[str]:
+def _notes(tasks: Sequence[FileTask], axes: str | None) -> Iterator[str]:
     """What is to be known of images that are done."""
     for task in tasks:
         for path in task.paths if task.is_zarr else ():
-            n_missing, n_chunks = count_missing_chunks(path)
+            n_missing, n_chunks = count_missing_chunks(path, axes)
             if n_missing:
                 yield (
                     f"{n_missing} of {n_chunks} chunks of {path} are not stored and were read "
