@@ -189,6 +189,7 @@ def _below(groups: Sequence[Group]) -> str:
         ]
     )
     minutes = [run["minutes"]["training"] for run in runs]
+    several = any(len(group.runs) > 1 for group in groups)
     few = any(run["images"] is not None for run in runs)
     trained_on = (
         "images drawn from those of the part with each seed"
@@ -197,8 +198,8 @@ def _below(groups: Sequence[Group]) -> str:
     )
     facts = [
         f"Trained on {trained_on}. Scored on {every([run['measured_on'] for run in runs])}.",
-        f"Mean and standard deviation over seeds. Training took {min(minutes):.1f} to "
-        f"{max(minutes):.1f} minutes a run.",
+        *(["Mean and standard deviation over seeds."] if several else []),
+        f"Training took {_range(minutes)} minutes a run.",
         f"Machine: {machines}. Commit: {every([run['commit'] for run in runs])}.",
     ]
     commands = "\n".join(
@@ -212,6 +213,10 @@ def _below(groups: Sequence[Group]) -> str:
         + html.escape(commands, quote=False)
         + "</pre></details>"
     )
+
+
+def _range(values: Sequence[float]) -> str:
+    return " to ".join(dict.fromkeys((f"{min(values):.1f}", f"{max(values):.1f}")))
 
 
 def _changed(changes: dict[str, Any]) -> str:
