@@ -102,6 +102,16 @@ def test_what_nobody_annotated_is_no_mistake(training: list[DataSet], tmp_path: 
     assert ", 1 extra" not in page
 
 
+@pytest.mark.usefixtures("training")
+def test_ids_of_more_than_16_bits_are_kept(tmp_path: Path) -> None:
+    for number in range(3):
+        write(tmp_path / "set/images" / f"{number}.tif", (KNOWN * 50).astype(np.uint8))
+        write(tmp_path / "set/labels" / f"{number}.tif", KNOWN.astype(np.uint32) * 65537)
+    demo.run_demo(tmp_path / "out", None, time.monotonic(), lambda _: None, tmp_path / "set")
+    written = np.asarray(read_image(tmp_path / "out/test/labels/2.tif").data)
+    assert np.unique(written).tolist() == [0, 65537, 2 * 65537]
+
+
 def test_the_pieces_of_a_mask_are_its_objects(training: list[DataSet], tmp_path: Path) -> None:
     for number in range(6):
         write(tmp_path / "set/images" / f"{number}.tif", (KNOWN * 50).astype(np.uint8))

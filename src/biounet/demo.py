@@ -23,6 +23,7 @@ from biounet.learning.run_folder import Record, RunFolder
 from biounet.learning.setup import Request
 from biounet.metrics.counts import Counts
 from biounet.metrics.matching import Matching, instance_scores, match_objects
+from biounet.prediction.jobs.outputs import write_labels
 from biounet.report import Compared, EvaluatedImage, write_report
 from biounet.report.evaluation_report import images_section, worst_first
 from biounet.report.page import Number, write_page
@@ -92,7 +93,7 @@ def run_demo(
     for image in held_out:
         labels = model.segment(image.path)
         name = f"{image.path.stem}_labels.tif"
-        write_image(out / "predicted" / name, labels.astype(np.uint16), "ZYX"[-labels.ndim :])
+        write_labels(out / "predicted" / name, labels, "ZYX"[-labels.ndim :], None)
         ignore = None if image.annotated is None else ~image.annotated
         matching = match_objects(labels, image.truth, ignore)
         matchings.append(matching)
@@ -143,17 +144,16 @@ def _divided(dataset: DataSet, folder: Path) -> tuple[DataSet, list[HeldOut]]:
     return replace(dataset, items=training), held_out
 
 
-def _write_pair(folder: Path, name: str, image: NDArray[Any], labels: NDArray[Any]) -> Path:
+def _write_pair(folder: Path, name: str, image: NDArray[Any], labels: NDArray[np.int32]) -> Path:
     """Write an image (C, …) and its labels; the path of the image."""
     spatial = "ZYX"[-labels.ndim :]
     one = len(image) == 1
-    for kind, array, axes in (
-        ("images", image[0] if one else image, spatial if one else "C" + spatial),
-        ("labels", labels.astype(np.uint16), spatial),
-    ):
+    for kind in ("images", "labels"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
-        write_image(folder / kind / f"{name}.tif", array, axes)
-    return folder / "images" / f"{name}.tif"
+    path = folder / "images" / f"{name}.tif"
+    write_image(path, image[0] if one else image, spatial if one else "C" + spatial)
+    write_labels(folder / "labels" / f"{name}.tif", labels, spatial, None)
+    return path
 
 
 def _evaluated(
