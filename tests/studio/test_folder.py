@@ -1,5 +1,7 @@
 """Which images a folder has, and that nothing outside it is touched."""
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 import tifffile
 
 from biounet.errors import InputError
+from biounet.studio.exports import labels_zip
 from biounet.studio.folder import image_path, labels_path, list_names, open_folder
 
 
@@ -70,6 +73,16 @@ def test_one_annotation_per_image(write_images: Callable[..., Path], tmp_path: P
     tifffile.imwrite(tmp_path / "labels/b_mask.tif", np.zeros((60, 80), np.uint8))
     with pytest.raises(InputError, match=r"labels of another name for b\.tif: labels/b_mask\.tif"):
         labels_path(folder, "b.tif")
+
+
+def test_labels_of_another_program_are_packed(
+    write_images: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = open_folder(write_images(tmp_path))
+    (tmp_path / "labels").mkdir()
+    tifffile.imwrite(tmp_path / "labels/a_labels.tif", np.ones((60, 80), np.uint8))
+    packed = zipfile.ZipFile(io.BytesIO(bytes(labels_zip(folder).body)))
+    assert packed.namelist() == ["labels/a_labels.tif"]
 
 
 def test_a_folder_that_is_not_there_or_disappears(

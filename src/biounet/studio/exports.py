@@ -10,6 +10,7 @@ import numpy as np
 from starlette.responses import FileResponse, Response
 
 from biounet.errors import InputError
+from biounet.images.layouts.label_notes import FILE_NAME
 from biounet.images.reading import image_stem
 from biounet.images.writing import write_image
 from biounet.studio.contents import Studio
@@ -27,9 +28,10 @@ def labels_zip(folder: ImageFolder) -> Response:
     paths = [path for path in paths if path.exists()]
     if not paths:
         raise InputError("no annotation yet", "painted images", "paint some first")
+    notes = folder.labels / FILE_NAME  # labels that another program wrote may have none
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-        for path in [*paths, folder.labels / "biounet.json"]:
+        for path in [*paths, *([notes] if notes.exists() else [])]:
             archive.write(path, f"labels/{path.name}")
     return _download(packed.getvalue(), "labels.zip", "application/zip")
 
