@@ -24,6 +24,7 @@ from biounet.learning.run_folder import Record, open_run
 from biounet.learning.setup import Request
 from biounet.learning.training import train as train_run
 from biounet.model import ModelFile, read_model, write_model
+from biounet.network_settings import NetworkSettings
 from biounet.prediction.instances import label_objects
 from biounet.prediction.planes import iterate_planes, planes_of
 from biounet.prediction.predictor import Predictor, make_predictor, predict_plane
@@ -57,7 +58,7 @@ class Model:
             InputError: the image does not fit the model.
         """
         network = self.file.settings.network
-        opened = open_image(image, axes, network.channels)
+        opened = open_image(image, axes, network)
         _, sizes = planes_of(opened, network.dimensions, network.channels)
         planes = [
             predict_plane(self.predictor, plane)
@@ -82,13 +83,14 @@ class Model:
         write_model(self.file, Path(path))
 
 
-def open_image(image: Any, axes: str | None, n_channels: int) -> Image:
-    """An `Image` of a path or an array; three axes that fit the channels are channels."""
+def open_image(image: Any, axes: str | None, network: NetworkSettings) -> Image:
+    """An `Image` of a path or an array; one axis more than a model with channels sees is theirs."""
     if isinstance(image, str | Path):
         return read_image(image, axes)
     shape: tuple[int, ...] = getattr(image, "shape", ())
-    if axes is None and n_channels > 1 and len(shape) == 3:
-        axes = "CYX" if shape[0] == n_channels else "YXC"
+    if axes is None and network.channels > 1 and len(shape) == network.dimensions + 1:
+        spatial = "ZYX"[-network.dimensions :]
+        axes = "C" + spatial if shape[0] == network.channels else spatial + "C"
     return as_image(image, axes)
 
 

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import zarr
 
+from biounet.api import Model
 from biounet.cli import main
 from biounet.config import PredictionSettings
 from biounet.images.reading import read_image
 from biounet.images.writing import write_image
 from biounet.prediction.jobs.files import predict_files
+from biounet.prediction.predictor import make_predictor
 
 WHOLE = PredictionSettings(engine="torch", precision="float32", tile=76)
 IN_BLOCKS = WHOLE.model_copy(update={"memory_bytes": 0, "block_px": 32})
@@ -37,6 +39,16 @@ def test_the_order_of_axes_does_not_matter(tmp_path, model_path, blobs, options)
     assert expected.shape == (2, 90, 70)
     assert expected.max() > 10
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_channels_of_an_array_lie_first_or_last(small_model, blobs, dimensions):
+    model = small_model(dimensions, channels=2)
+    model = Model(model, make_predictor(model, "cpu", "float32", None, "none"))
+    image = np.stack([blobs(k, *(14, 30, 40)[-dimensions:]) for k in range(2)])
+    expected = model.predict(image)
+    assert expected.shape == (2, *image.shape[1:])
+    np.testing.assert_array_equal(model.predict(np.moveaxis(image, 0, -1)), expected)
 
 
 def test_axes_without_names_or_that_do_not_fit_are_told(
