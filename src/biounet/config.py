@@ -69,7 +69,7 @@ class TrainingSettings(Frozen):
     minutes: Annotated[float, Field(gt=0)] | None = None
     """Wall time of the whole command. One of steps and minutes; neither: `default_minutes`."""
     default_minutes: Annotated[float, Field(gt=0)] = 10.0
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     patch_px: Positive = 388
     """Side of the output patch."""
     batch: Positive = 1

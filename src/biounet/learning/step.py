@@ -85,7 +85,8 @@ def train_step(
     for group in learner.optimiser.param_groups:
         group["lr"] = rate
     # Drop-out: the same after a resume, another in each process.
-    torch.manual_seed(settings.seed * 1_000_003 + step + processes.rank * 15_485_863)
+    seed = settings.seed * 1_000_003 + step + processes.rank * 15_485_863
+    torch.manual_seed(seed % 2**64)
     image = channels_last(batch.image)
     with torch.autocast(learner.device.type, learner.dtype, enabled=learner.dtype != torch.float32):
         logits = learner.network(image)
