@@ -154,6 +154,17 @@ def test_the_cell_tracking_golden_case(shared: Path) -> None:
         assert scores["seg_per_frame"][r["frame"]] == pytest.approx(float(r["SEG"]), abs=1e-6)
 
 
+def test_two_classes_that_count_from_1_are_no_mask(tmp_path: Path) -> None:
+    """As ilastik writes them: both are above 0, also where they are taken for each other."""
+    truth, predicted = np.ones((2, 4, 5), np.uint8)
+    truth[:, :2] = predicted[:, 2:] = 2
+    for name, array in (("truth", truth), ("predicted", predicted)):
+        write_image(tmp_path / f"{name}.tif", array, "YX")
+    with pytest.warns(MetricWarning, match="class 0 does not occur"):
+        scores = evaluate_files(tmp_path / "predicted.tif", tmp_path / "truth.tif")
+    assert (scores["metrics"], scores["iou"], scores["dice"]) == ("overlap", 0.0, 0.0)
+
+
 def test_images_with_few_objects_do_not_make_objects_a_mask(tmp_path: Path) -> None:
     for name in ("p", "l"):
         (tmp_path / name).mkdir()

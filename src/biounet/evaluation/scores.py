@@ -197,7 +197,7 @@ def _evaluate_overlap(
 ) -> Scores:
     read = [(read_labels(p.prediction), *read_truth(p.truth, ignore_value)) for p in pairs]
     top = max(int(a.max(initial=0)) for predicted, truth, _ in read for a in (predicted, truth))
-    mask = len(set().union(*(np.unique(truth).tolist() for _, truth, _ in read))) <= 2
+    mask = len(set().union(*(np.unique(truth).tolist() for _, truth, _ in read)) - {0}) <= 1
     n_classes = 2 if mask else top + 1
     if n_classes > MOST_CLASSES:
         raise InputError(
