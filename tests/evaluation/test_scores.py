@@ -165,6 +165,21 @@ def test_two_classes_that_count_from_1_are_no_mask(tmp_path: Path) -> None:
     assert (scores["metrics"], scores["iou"], scores["dice"]) == ("overlap", 0.0, 0.0)
 
 
+def test_an_image_that_nobody_annotated_stops_no_other(tmp_path: Path) -> None:
+    square = np.zeros((6, 6), np.uint8)
+    square[2:4, 2:4] = 1
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "predicted").mkdir()
+    for name, truth in (("a", square), ("b", np.full_like(square, 255)), ("c", 0 * square)):
+        write_image(tmp_path / "truth" / f"{name}.tif", truth, "YX")
+        write_image(tmp_path / "predicted" / f"{name}.tif", square * (name != "c"), "YX")
+    scores = evaluate_files(
+        tmp_path / "predicted", tmp_path / "truth", "overlap", ignore_value=255
+    )  # and none warns of a class that only one image lacks
+    assert (scores["dice"], scores["mean_dice_over_images"]) == (1.0, 1.0)
+    assert list(scores["images"]) == ["a", "c"]
+
+
 def test_images_with_few_objects_do_not_make_objects_a_mask(tmp_path: Path) -> None:
     for name in ("p", "l"):
         (tmp_path / name).mkdir()

@@ -212,8 +212,11 @@ def _evaluate_overlap(
             predicted, truth = predicted > 0, truth > 0
         table = confusion(predicted.astype(np.int32), truth.astype(np.int32), n_classes, ignored)
         tables.append(table)
-        own = overlap_scores(table)
-        images[pair.name] = {"iou": own.foreground_iou, "dice": own.foreground_dice}
+        if table.any():  # of an image that nobody annotated there is nothing to score
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", MetricWarning)  # said of all together
+                own = overlap_scores(table)
+            images[pair.name] = {"iou": own.foreground_iou, "dice": own.foreground_dice}
         on_part(number)
     counts = np.sum(tables, axis=0)
     whole = overlap_scores(counts)
