@@ -41,6 +41,12 @@ def test_objects_are_pooled_and_averaged() -> None:
     assert seen == [1, 2]
 
 
+def test_an_image_without_objects_is_no_set_without_objects() -> None:
+    truth = [annotated("a", squares((0, 0))), annotated("b", squares())]
+    scores = score_predictions("matching", [squares((0, 0)), squares()], truth)  # and no warning
+    assert scores.images["b"] == {"ap50": 1.0, "f1_50": 1.0}
+
+
 def test_areas_and_dice_of_masks() -> None:
     truth = [annotated("a", squares((0, 0)) > 0), annotated("b", squares((0, 0), (12, 12)) > 0)]
     predicted = [squares((0, 2)), squares((0, 0))]

@@ -127,8 +127,8 @@ def _score_objects(
         ignore = None if image.annotated is None else ~image.annotated
         matched = match_objects(predicted, image.labels, ignore)
         matchings.append(matched)
-        own = instance_scores([matched]).pooled[0]
-        images[image.name] = {"ap50": own.ap, "f1_50": own.f1}
+        own = matched[0].counts
+        images[image.name] = {"ap50": own.jaccard, "f1_50": own.f_score}
         on_image(number + 1)
     scores = instance_scores(matchings)
     at = dict(zip(IOU_THRESHOLDS, scores.pooled, strict=True))
