@@ -10,6 +10,7 @@ from biounet.config import PredictionSettings
 from biounet.images.writing import write_image
 from biounet.model import write_model
 from biounet.prediction.jobs.files import predict_files
+from biounet.prediction.jobs.recipe import read_recipe, ready_predictor
 from biounet.prediction.jobs.sharing import in_one_thread, same_bits_in_a_batch
 from biounet.prediction.predictor import make_predictor
 
@@ -60,6 +61,37 @@ def test_other_shapes_wait_for_their_turn():
     answers = ask(engine, slow, [0, 1, 2, 3, 4], [4, 4, 5, 4, 5])
     assert slow.batches == [[0, 0, 0], [1, 3, 0], [2, 4, 0]]
     assert [a.shape[-1] for a in answers] == [4, 4, 5, 4, 5]
+
+
+def test_the_thread_ends_with_its_engine():
+    threads = []
+
+    def note(tiles):
+        threads.append(threading.current_thread())
+        return tiles
+
+    engine = in_one_thread(note, 1, lambda *_: 1)
+    engine(tile(1))
+    assert threads[0].is_alive()
+    del engine
+    threads[0].join(10)
+    assert not threads[0].is_alive()
+
+
+def test_the_predictors_used_last_are_kept(tmp_path, model_path, blobs, monkeypatch):
+    monkeypatch.setattr("biounet.prediction.jobs.recipe.MOST_READY", 2)
+    write_image(tmp_path / "a.tif", blobs(0, 40, 50), "YX")
+    options = PredictionSettings(engine="torch", precision="float32")
+    recipes = []
+    for tile_px in (44, 52, 60):
+        chosen, out = options.model_copy(update={"tile": tile_px}), tmp_path / str(tile_px)
+        predict_files(model_path, [tmp_path / "a.tif"], out, chosen)
+        recipes.append(read_recipe(out))
+    second, third = (ready_predictor(model_path, recipe) for recipe in recipes[1:])
+    first = ready_predictor(model_path, recipes[0])
+    assert ready_predictor(model_path, recipes[0]) is first
+    assert ready_predictor(model_path, recipes[2]) is third
+    assert ready_predictor(model_path, recipes[1]) is not second
 
 
 def test_an_error_in_choosing_a_batch_goes_to_those_who_asked():

@@ -131,20 +131,25 @@ def discard_recipe(out: Path) -> None:
             out.rmdir()
 
 
+MOST_READY = 4
+"""Predictors that a process keeps, those used last: each holds a network and a thread."""
+
 _ready: dict[tuple[Path, Recipe], Predictor] = {}
 _lock = threading.Lock()
 
 
 def ready_predictor(model_path: Path, recipe: Recipe) -> Predictor:
-    """The predictor of a recipe, made once in each process; any thread may call its engine.
+    """The predictor of a recipe, made once and kept; any thread may call its engine.
 
     Raises:
         InputError: the model, the version of biounet or the engines are others here.
     """
     with _lock:
-        if (model_path, recipe) not in _ready:
-            _ready[model_path, recipe] = _make(model_path, recipe)
-        return _ready[model_path, recipe]
+        predictor = _ready.pop((model_path, recipe), None) or _make(model_path, recipe)
+        _ready[model_path, recipe] = predictor  # the last one used stands last
+        while len(_ready) > MOST_READY:
+            del _ready[next(iter(_ready))]
+        return predictor
 
 
 def _make(model_path: Path, recipe: Recipe) -> Predictor:

@@ -1,6 +1,7 @@
 """One engine, used from many threads."""
 
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ class _Request:
 
 
 def in_one_thread(engine: Engine, n_threads: int, size_of: Callable[[Shape, int], int]) -> Engine:
-    """An engine that computes in one thread of its own, whoever calls it.
+    """An engine that computes in one thread of its own, whoever calls it; both end together.
 
     Callers read, label and write while it computes for another; tiles of one shape that wait
     together are computed together. OpenMP keeps a team of threads for each thread that calls it,
@@ -39,16 +40,18 @@ def in_one_thread(engine: Engine, n_threads: int, size_of: Callable[[Shape, int]
             last bits of a tile's numbers depend on how many are computed with it, this must not
             depend on who waits: batches that are not full are filled with zeros.
     """
-    waiting: SimpleQueue[_Request] = SimpleQueue()
+    waiting: SimpleQueue[_Request | None] = SimpleQueue()
 
     def serve() -> None:
         torch.set_num_threads(n_threads)
         queue: list[_Request] = []
         while True:
-            if not queue:
-                queue.append(waiting.get())
+            newly = [] if queue else [waiting.get()]
             while not waiting.empty():
-                queue.append(waiting.get())
+                newly.append(waiting.get())
+            queue += [request for request in newly if request is not None]
+            if not queue:
+                return  # nobody is left who could ask
             shape = queue[0].tiles.shape
             alike = [request for request in queue if request.tiles.shape == shape]
             answered = _answer(engine, alike, size_of)
@@ -61,6 +64,7 @@ def in_one_thread(engine: Engine, n_threads: int, size_of: Callable[[Shape, int]
         waiting.put(request)
         return request.answer.result()
 
+    weakref.finalize(call, waiting.put, None).atexit = False  # a daemon's end is the process's
     return call
 
 
