@@ -113,9 +113,10 @@ def validation_gallery(
 
 
 def _facts(item: Annotated, part: str, dataset: DataSet, settings: Settings) -> ImageFacts:
-    labels, class_map = separate(item, dataset.labels_are, settings.weights)
-    if dataset.labels_are == "instances":
+    if dataset.labels_are == "instances":  # as annotated: no borders are cut
         labels, class_map = item.labels, (item.labels > 0).astype(np.int32)
+    else:
+        labels, class_map = separate(item, dataset.labels_are, settings.weights)
     annotated = item.annotated
     counted = class_map if annotated is None else class_map[annotated]
     return ImageFacts(
