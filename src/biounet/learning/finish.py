@@ -23,7 +23,6 @@ from biounet.prediction.engines import choose_precision
 from biounet.prediction.engines.rounding import measure_rounding, rounding_record
 from biounet.prediction.overlap_tile import sample_tile
 from biounet.prediction.predictor import plane_intensity
-from biounet.prediction.tile_choice import OUTPUT_PX
 
 ROUNDING_IMAGES = 3
 """Images of which a piece shows what a lower precision changes."""
@@ -154,10 +153,4 @@ def _with_rounding(run: Run, best: ModelFile) -> ModelFile:
 
 
 def _predict(run: Run, model: ModelFile, items: Sequence[Annotated]) -> list[NDArray[np.float32]]:
-    return predict_items(
-        items,
-        engine_of(run, model),
-        run.settings,
-        run.data.intensity,
-        OUTPUT_PX[run.settings.network.dimensions],
-    )
+    return predict_items(items, model, engine_of(run, model))

@@ -9,18 +9,18 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from biounet.config import ObjectSettings, Settings
+from biounet.config import ObjectSettings
 from biounet.geometry import plan_tiles
 from biounet.images.dataset import Annotated
-from biounet.images.statistics import intensity_statistics
 from biounet.metrics.matching import instance_scores, match_objects
 from biounet.metrics.overlap import confusion, overlap_scores
 from biounet.metrics.warning import MetricWarning
-from biounet.model import Intensity
+from biounet.model import ModelFile
 from biounet.prediction.engines import Engine
 from biounet.prediction.instances import label_objects
-from biounet.prediction.intensity import intensity_of
 from biounet.prediction.overlap_tile import predict_image
+from biounet.prediction.predictor import plane_intensity
+from biounet.prediction.tile_choice import OUTPUT_PX
 
 IOU_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -56,28 +56,16 @@ def score_noise(items: Sequence[Annotated], labels_are: str) -> float:
 
 
 def predict_items(
-    items: Sequence[Annotated],
-    engine: Engine,
-    settings: Settings,
-    of_the_set: Intensity,
-    tile: int,
+    items: Sequence[Annotated], model: ModelFile, engine: Engine
 ) -> list[NDArray[np.float32]]:
-    """Probabilities (K, …) of each image, by overlap-tile prediction."""
-    footprint = settings.network.footprint
+    """Probabilities (K, …) of each image, in tiles of the usual size."""
+    network = model.settings.network
+    largest = network.footprint.input_for((OUTPUT_PX[network.dimensions],) * network.dimensions)
     probabilities = []
     for item in items:
-        axes = "C" + "ZYX"[-item.labels.ndim :]
-        own = settings.intensity.source == "image"
-        intensity = (
-            intensity_of(intensity_statistics(item.image, axes), settings.intensity)
-            if own
-            else of_the_set
-        )
-        limit = footprint.input_for((tile,) * item.labels.ndim)
-        plan = plan_tiles(item.labels.shape, footprint, limit)
-        probabilities.append(
-            predict_image(item.image, plan, intensity, engine, settings.network.classes)
-        )
+        plan = plan_tiles(item.labels.shape, network.footprint, largest)
+        intensity = plane_intensity(model, item.image)
+        probabilities.append(predict_image(item.image, plan, intensity, engine, network.classes))
     return probabilities
 
 

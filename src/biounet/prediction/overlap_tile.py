@@ -5,8 +5,6 @@ image; each output pixel is computed from its full context and written once. The
 depend on the tiling (`geometry.plan_tiles` keeps every tile on the network's grid).
 """
 
-from collections.abc import Callable, Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,21 +28,8 @@ def predict_tile(
     return part
 
 
-def predict_tiles(
-    source: Pixels, plan: TilePlan, intensity: Intensity, engine: Engine
-) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
-    """Each tile of the plan with its probabilities, in order."""
-    for tile in plan:
-        yield tile, predict_tile(source, tile, intensity, engine)
-
-
 def predict_image(
-    source: Pixels,
-    plan: TilePlan,
-    intensity: Intensity,
-    engine: Engine,
-    n_classes: int,
-    on_tile: Callable[[], None] = lambda: None,
+    source: Pixels, plan: TilePlan, intensity: Intensity, engine: Engine, n_classes: int
 ) -> NDArray[np.float32]:
     """Probabilities of a whole image, (K, …) float32 in 0..1.
 
@@ -54,12 +39,11 @@ def predict_image(
         intensity: offset and scale of each channel.
         engine: the network.
         n_classes: K.
-        on_tile: called after each tile.
     """
     result = np.empty((n_classes, *plan.image_shape), np.float32)
-    for tile, probabilities in predict_tiles(source, plan, intensity, engine):
-        result[(slice(None), *written_slices(tile))] = probabilities
-        on_tile()
+    for tile in plan:
+        part = predict_tile(source, tile, intensity, engine)
+        result[(slice(None), *written_slices(tile))] = part
     return result
 
 
