@@ -451,7 +451,7 @@ def test_what_does_not_exist_is_refused(device, engine, precision, words, timing
 
 
 def test_never_more_threads_than_cores(monkeypatch):
-    monkeypatch.setattr(engine_choice.os, "sched_getaffinity", lambda _: {0, 3}, raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 3}, raising=False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     assert usable_threads() == 2
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)

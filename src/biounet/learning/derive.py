@@ -4,7 +4,6 @@
 (flags or YAML) wins over it.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +25,7 @@ from biounet.config import (
 from biounet.errors import InputError
 from biounet.images.dataset import Annotated, DataSet
 from biounet.network_settings import FCNSettings
+from biounet.prediction.engines import usable_cores
 
 PATCH_PX = 388
 """Side of the output patch of the paper's tile; twice it where the first stride is 4."""
@@ -98,9 +98,7 @@ def object_areas(labels: NDArray[np.int32]) -> NDArray[np.int64]:
 def this_machine(device: str) -> Machine:
     """The cores and memory that this process may use."""
     return Machine(
-        n_cores=len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1,
+        n_cores=usable_cores(),
         memory_bytes=psutil.virtual_memory().available,
         device=device,
     )

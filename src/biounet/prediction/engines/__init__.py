@@ -1,5 +1,6 @@
 """Engines: what turns normalised tiles into probabilities. One small interface, a function."""
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -88,6 +89,13 @@ def channels_last_weights(network: nn.Module) -> nn.Module:
         layout = CHANNELS_LAST.get(weight.ndim, torch.contiguous_format)
         parameter.data = torch.empty_like(weight, memory_format=layout).copy_(weight)
     return network
+
+
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def has_native_bfloat16() -> bool:

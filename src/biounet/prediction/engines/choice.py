@@ -4,7 +4,6 @@ No engine is used before it gave PyTorch's numbers for the model at hand (`agree
 of those is the fastest is measured once a machine (`timing.py`).
 """
 
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from biounet.prediction.engines import (
     parts,
     take_parts,
     torch_engine,
+    usable_cores,
 )
 from biounet.prediction.engines.agreement import Agreement, agreement, is_equal, small_probe
 from biounet.prediction.engines.rounding import compare_rounding, recorded_rounding
@@ -221,10 +221,7 @@ def _build(name: str, judge: Judge) -> Engine:
 
 def usable_threads() -> int:
     """PyTorch's number of threads, but no more than the cores that this process may use."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    return max(1, min(torch.get_num_threads(), cores))
+    return min(torch.get_num_threads(), usable_cores())
 
 
 def _refuse(device: torch.device, engine: str, precision: str) -> None:
