@@ -122,6 +122,14 @@ def test_d4_is_the_mean_of_eight() -> None:
     np.testing.assert_allclose(d4_engine(engine)(tile), np.mean(expected, axis=0), atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.uint32, np.int64, np.float64])
+def test_grey_values_far_from_0_keep_their_differences(dtype: type) -> None:
+    grey = (2**31 + np.array([[0, 100, 200]])).astype(dtype)
+    normalised = normalise(grey, Intensity((2**31 + 100.0,), (50.0,)))
+    assert normalised.dtype == np.float32
+    assert normalised.tolist() == [[-2, 0, 2]]
+
+
 def test_rotations_do_not_depend_on_tiles() -> None:
     network = UNetSettings(width=3, depth=2)
     engine = engine_of(network, 0)

@@ -5,6 +5,8 @@ image; each output pixel is computed from its full context and written once. The
 depend on the tiling (`geometry.plan_tiles` keeps every tile on the network's grid).
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,9 +64,12 @@ def sample_tile(source: Pixels, footprint: Footprint, intensity: Intensity) -> N
 
 
 def normalise(grey: NDArray[np.generic], intensity: Intensity) -> NDArray[np.float32]:
-    """(value - offset) / scale of each channel of (C, …), float32."""
+    """(value - offset) / scale of each channel of (C, …), float32.
+
+    Values of more than 24 bits are shifted before they are rounded: they may lie far from 0.
+    """
     shape = (-1,) + (1,) * (grey.ndim - 1)
-    offset = np.array(intensity.offset, np.float32).reshape(shape)
-    scale = np.array(intensity.scale, np.float32).reshape(shape)
-    normalised: NDArray[np.float32] = (grey.astype(np.float32) - offset) / scale
-    return normalised
+    dtype: Any = np.float32 if np.can_cast(grey.dtype, np.float32) else np.float64
+    offset = np.array(intensity.offset, dtype).reshape(shape)
+    scale = np.array(intensity.scale, dtype).reshape(shape)
+    return np.asarray((grey.astype(dtype) - offset) / scale, np.float32)
