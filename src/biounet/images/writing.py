@@ -32,10 +32,10 @@ def write_image(
     """Write an image as TIFF, PNG or OME-Zarr 0.5, told by the suffix.
 
     `axes` names the axes of `array` in storage order. TIFF: an ImageJ hyperstack for uint8,
-    uint16 and float32, an OME-TIFF for other integers and beyond 4 GiB. OME-Zarr: with a pyramid,
-    made by `reduction` ("nearest" for labels), always compressed; `array` may be lazy. Booleans
-    are stored as uint8, other floats as float32. The file appears under its name only when it is
-    whole.
+    uint16 and float32, an OME-TIFF for other integers and beyond 4 GiB; booleans are stored as
+    uint8, other floats as float32. OME-Zarr: with a pyramid, made by `reduction` ("nearest" for
+    labels), always compressed, of any type; `array` may be lazy. The file appears under its name
+    only when it is whole.
 
     Raises InputError for a suffix or type that cannot be written, and in place of the system's
     errors (disk full, read-only folder).
