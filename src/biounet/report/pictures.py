@@ -74,9 +74,9 @@ def blended(picture: Rgb, where: NDArray[np.bool_], colour: Any, share: float) -
     return result.round().astype(np.uint8)
 
 
-def dimmed(picture: Rgb, share: float = 0.25) -> Rgb:
+def dimmed(picture: Rgb) -> Rgb:
     """A darker picture, on which colours stand out."""
-    return (picture * (1 - share)).astype(np.uint8)
+    return (picture * 0.75).astype(np.uint8)
 
 
 def instance_colours(labels: NDArray[Any]) -> Rgb:
@@ -88,12 +88,10 @@ def instance_colours(labels: NDArray[Any]) -> Rgb:
     return colours
 
 
-def outlined(
-    image: NDArray[np.uint8], labels: NDArray[Any], side_px: int, colour: Colour = YELLOW
-) -> Rgb:
+def outlined(image: NDArray[np.uint8], labels: NDArray[Any], side_px: int) -> Rgb:
     """An image with the outlines of its objects."""
     border = outlines(enlarged_labels(labels, side_px), max(side_px // 300, 1))
-    return blended(enlarged(image, side_px), border, colour, 0.95)
+    return blended(enlarged(image, side_px), border, YELLOW, 0.95)
 
 
 def truth_picture(
