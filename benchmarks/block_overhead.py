@@ -25,8 +25,9 @@ from biounet.model import Intensity, ModelFile, write_model
 from biounet.network_settings import UNetSettings
 from biounet.networks import build_network
 from biounet.prediction.jobs import block_tasks
+from biounet.prediction.jobs.block_notes import read_parts
 from biounet.prediction.jobs.block_tasks import ComputeBlock, ShrinkBox
-from biounet.prediction.jobs.job import open_job, read_parts
+from biounet.prediction.jobs.job import open_job
 from biounet.prediction.jobs.large import label_job
 from biounet.prediction.jobs.ledger import source_of
 from biounet.prediction.jobs.merging import merge_parts

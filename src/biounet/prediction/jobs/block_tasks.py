@@ -13,7 +13,9 @@ from biounet.geometry import Shape
 from biounet.images.atomic import cannot_write
 from biounet.images.formats.ome_zarr_writing import PyramidBox, Reduction, write_pyramid_box
 from biounet.prediction.instances import grow, label_objects
-from biounet.prediction.jobs.job import Block, Job, plane_of, write_parts
+from biounet.prediction.jobs.block_notes import write_parts
+from biounet.prediction.jobs.job import Job, plane_of
+from biounet.prediction.jobs.manifest import Block
 from biounet.prediction.jobs.merging import find_parts
 from biounet.prediction.jobs.recipe import ready_predictor
 from biounet.prediction.predictor import predict_region

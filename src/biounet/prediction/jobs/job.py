@@ -6,10 +6,8 @@ how many workers there are or in which order they come.
 """
 
 import functools
-import json
 import os
-from dataclasses import asdict, dataclass, replace
-from itertools import product
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +16,26 @@ import numpy as np
 from biounet.config import PredictionSettings
 from biounet.errors import InputError
 from biounet.geometry import Shape
-from biounet.images.atomic import cannot_write, remove_whole, written_whole
+from biounet.images.atomic import remove_whole, written_whole
 from biounet.images.channels import read_channels
 from biounet.images.formats.ome_zarr_writing import create_ome_zarr
 from biounet.images.image import Image
-from biounet.model import Intensity
 from biounet.prediction.jobs.blocks import (
     BLOCKS_PER_SLOT,
     CHUNKS_PER_BLOCK,
-    BlockGrid,
     enlarged,
     plan_blocks,
 )
-from biounet.prediction.jobs.ledger import Source, Sources, are_like
-from biounet.prediction.jobs.merging import Parts
+from biounet.prediction.jobs.ledger import Sources, are_like
+from biounet.prediction.jobs.manifest import (
+    MANIFEST_NAME,
+    Block,
+    Manifest,
+    array_layout,
+    as_json,
+    read_manifest,
+    read_manifest_once,
+)
 from biounet.prediction.jobs.recipe import Recipe, ready_predictor
 from biounet.prediction.jobs.tasks import FileTask
 from biounet.prediction.planes import Plane, axes_for, iterate_planes, planes_of, resolve_axes
@@ -40,57 +44,8 @@ from biounet.prediction.predictor import Predictor, plane_intensity
 if TYPE_CHECKING:
     import zarr
 
-MANIFEST_NAME = "job.json"
-
 WATERSHED_MEMORY = 4
 """Times the memory of other images, for labels that cannot be merged across blocks."""
-
-Block = tuple[Shape, Shape]
-"""The index of a plane along the series axes, and the position of a block in it."""
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What was decided before the first block, and is never decided again.
-
-    Attributes:
-        sources: the files of the image as they were.
-        series, spatial: axes that the network does not see, and those that it sees.
-        sizes: of the series axes.
-        grid: the blocks of each plane.
-        intensity: of each plane, in order: offset and scale of its channels.
-        keeps: "labels", "probabilities", or both.
-    """
-
-    sources: Sources
-    series: str
-    spatial: str
-    sizes: Shape
-    grid: BlockGrid
-    intensity: tuple[Intensity, ...]
-    keeps: tuple[str, ...]
-
-    def planes(self) -> list[Shape]:
-        """The index of every plane."""
-        return list(product(*(range(n) for n in self.sizes)))
-
-    def intensity_at(self, index: Shape) -> Intensity:
-        """The intensity of a plane."""
-        return self.intensity[int(np.ravel_multi_index(index, self.sizes)) if index else 0]
-
-    def blocks(self) -> list[Block]:
-        """Every block of every plane."""
-        return [(index, position) for index in self.planes() for position in self.grid]
-
-    @property
-    def label_axes(self) -> str:
-        """Of the array of labels, in storage order."""
-        return "".join(a for a in "TCZYX" if a in self.series + self.spatial)
-
-    @property
-    def probability_axes(self) -> str:
-        """Of the array of probabilities, in storage order."""
-        return "".join(a for a in "TCZYX" if a in self.series + self.spatial + "C")
 
 
 @dataclass(frozen=True)
@@ -105,7 +60,7 @@ class Job:
     def manifest(self) -> Manifest:
         """What was decided before the first block; read once in each process."""
         path = self.folder / MANIFEST_NAME
-        return _read_once(path, path.stat().st_mtime_ns)
+        return read_manifest_once(path, path.stat().st_mtime_ns)
 
     @property
     def probabilities(self) -> Path:
@@ -189,7 +144,7 @@ def open_job(
     """
     folder = work_folder(task)
     needs = {"probabilities" if k == "probabilities" else "labels" for k in task.save}
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     if manifest is not None and not are_like(manifest.sources, task.sources):
         remove_whole(folder)  # the image has changed since
         manifest = None
@@ -205,7 +160,7 @@ def open_job(
         )
     elif manifest.sources != task.sources:  # the image has been moved since
         with written_whole(folder / MANIFEST_NAME) as temporary:
-            temporary.write_text(_as_json(replace(manifest, sources=task.sources)))
+            temporary.write_text(as_json(replace(manifest, sources=task.sources)))
     return Job(folder, model_path, recipe)
 
 
@@ -281,7 +236,7 @@ def _write_folder(job: Job, manifest: Manifest, predictor: Predictor) -> None:
         if "labels" in manifest.keeps:
             layout = array_layout(manifest, None)
             zarr.create_array(temporary / job.parts.name, dtype=np.uint32, **layout)
-        (temporary / MANIFEST_NAME).write_text(_as_json(manifest))
+        (temporary / MANIFEST_NAME).write_text(as_json(manifest))
 
 
 def create_array(
@@ -306,99 +261,3 @@ def create_array(
         shards=layout["shards"],
         name=path.name,
     )
-
-
-def array_layout(manifest: Manifest, n_classes: int | None) -> dict[str, Any]:
-    """Shape, chunks and shards: a block is one shard, or one chunk of each class."""
-    grid = manifest.grid
-    axes = manifest.label_axes if n_classes is None else manifest.probability_axes
-    size = {"C": n_classes or 1}
-    size |= dict(zip(manifest.series, manifest.sizes, strict=True))
-    size |= dict(zip(manifest.spatial, grid.shape, strict=True))
-    chunk = dict(zip(manifest.spatial, grid.chunk, strict=True))
-    block = {"C": n_classes or 1, **dict(zip(manifest.spatial, grid.block, strict=True))}
-    return {
-        "shape": tuple(size[a] for a in axes),
-        "chunks": tuple(chunk.get(a, 1) for a in axes),
-        "shards": None if grid.block == grid.chunk else tuple(block.get(a, 1) for a in axes),
-    }
-
-
-@functools.lru_cache(maxsize=16)
-def _read_once(path: Path, modified_ns: int) -> Manifest:  # noqa: ARG001 (tells versions apart)
-    return _read(path)
-
-
-def _as_json(manifest: Manifest) -> str:
-    return json.dumps(asdict(manifest))
-
-
-def _read_manifest(folder: Path) -> Manifest | None:
-    path = folder / MANIFEST_NAME
-    return _read(path) if path.exists() else None
-
-
-def _read(path: Path) -> Manifest:
-    try:
-        tree = json.loads(path.read_text())
-        return Manifest(
-            sources=tuple(Source(**source) for source in tree["sources"]),
-            series=tree["series"],
-            spatial=tree["spatial"],
-            sizes=tuple(tree["sizes"]),
-            grid=BlockGrid(**{name: tuple(value) for name, value in tree["grid"].items()}),
-            intensity=tuple(
-                Intensity(tuple(i["offset"]), tuple(i["scale"])) for i in tree["intensity"]
-            ),
-            keeps=tuple(tree["keeps"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}, which cannot be read ({error})",
-            "the manifest of unfinished work",
-            f"delete {path.parent} and run again",
-        ) from None
-
-
-def write_parts(path: Path, parts: Parts | None) -> None:
-    """Note that a block is computed, and what is known of its parts."""
-    try:
-        with written_whole(path) as temporary, temporary.open("wb") as file:
-            if parts is None:
-                return
-            faces: dict[str, Any] = {
-                f"face_{axis}_{side}": face
-                for axis, sides in enumerate(parts.faces)
-                for side, face in enumerate(sides)
-            }
-            np.savez_compressed(
-                file,
-                n_objects=parts.n_objects,
-                size=parts.size,
-                first=parts.first,
-                on_edge=parts.on_edge,
-                low=parts.low,
-                high=parts.high,
-                pairs=parts.pairs,
-                **faces,
-            )
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
-def read_parts(path: Path) -> Parts:
-    """What `write_parts` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
-        n_axes = stored["low"].shape[1]
-        return Parts(
-            n_objects=int(stored["n_objects"]),
-            size=stored["size"],
-            first=stored["first"],
-            on_edge=stored["on_edge"],
-            low=stored["low"],
-            high=stored["high"],
-            pairs=stored["pairs"],
-            faces=tuple(
-                (stored[f"face_{axis}_0"], stored[f"face_{axis}_1"]) for axis in range(n_axes)
-            ),
-        )

@@ -14,6 +14,7 @@ from biounet.images.atomic import cannot_write, remove_whole, written_whole
 from biounet.images.formats.ome_zarr_writing import Reduction, pyramid_levels
 from biounet.images.formats.tiff_writing import write_tiled_tiff
 from biounet.images.objects import Piece, write_geojson, write_rois, write_table
+from biounet.prediction.jobs.block_notes import read_parts
 from biounet.prediction.jobs.block_tasks import (
     ComputeBlock,
     LabelBlock,
@@ -21,7 +22,7 @@ from biounet.prediction.jobs.block_tasks import (
     merged_path,
     open_array,
 )
-from biounet.prediction.jobs.job import Job, create_array, image_of, open_job, plane_of, read_parts
+from biounet.prediction.jobs.job import Job, create_array, image_of, open_job, plane_of
 from biounet.prediction.jobs.ledger import add_to_ledger
 from biounet.prediction.jobs.merging import merge_parts
 from biounet.prediction.jobs.outputs import write_sequence
