@@ -163,6 +163,9 @@ def card(
     )
     n_weights = sum(value.numel() for value in model.weights.values())
     size = "" if object_px is None else f" The objects are {object_px:g} px across (median)."
+    settings = "The settings of labels were found on images it learned from, too."
+    goes_on = result["options"]["start_from"] is not None
+    began = " It goes on from the network that was scored." if goes_on else ""
     machine = result["machine"]
     changes = json.dumps(result["changes"]) if result["changes"] else "none"
     limits = "\n".join(f"- {limit}" for limit in words["limits"])
@@ -181,7 +184,7 @@ classes out: {", ".join(model.class_names)}.
 {words["data"]}
 
 Made of {result["trained_on"]}; held out of these, to score on while it learned: \
-{result["held_out"]}. The settings of labels were found on these and on some it learned from.{size}
+{result["held_out"]}. {settings}{began}{size}
 
 Terms: {words["terms"]}
 
