@@ -150,11 +150,16 @@ def test_single_slices_of_a_folder_are_one_submission(tmp_path, model_path, smal
     np.testing.assert_allclose(pixels(alone / "s2_isbi2012.tif"), expected[1], atol=1e-6)
 
 
-def test_parts_that_a_killed_command_left_behind_are_removed(tmp_path, model_path, blobs):
+def slices_in(tmp_path, blobs):
     folder = tmp_path / "slices"
     folder.mkdir()
-    for number in range(2):
-        write_image(folder / f"s{number}.tif", blobs(number, 60, 60), "YX")
+    for k in range(3):
+        write_image(folder / f"{k}.tif", blobs(k, 60, 50), "YX")
+    return folder
+
+
+def test_parts_that_a_killed_command_left_behind_are_removed(tmp_path, model_path, blobs):
+    folder = slices_in(tmp_path, blobs)
     options = PLAIN.model_copy(update={"save": ("isbi2012",)})
     predict_files(model_path, [folder], tmp_path / "out", options)
     parts = tmp_path / "out" / ".slices_isbi2012.tif-parts"
@@ -162,16 +167,13 @@ def test_parts_that_a_killed_command_left_behind_are_removed(tmp_path, model_pat
     # Killed when the submission was in the ledger, and while its parts were being removed.
     for left in (parts, parts.with_name(f".tmp-0a1b2c3d-{parts.name}")):
         left.mkdir()
-        (left / "s0.tif").write_bytes(b"")
-    assert predict_files(model_path, [folder], tmp_path / "out", options).skipped == 2
+        (left / "0.tif").write_bytes(b"")
+    assert predict_files(model_path, [folder], tmp_path / "out", options).skipped == 3
     assert [p.name for p in (tmp_path / "out").iterdir() if "parts" in p.name] == []
 
 
 def test_slices_that_make_no_submission(tmp_path, model_path, blobs):
-    folder = tmp_path / "slices"
-    folder.mkdir()
-    for k in range(3):
-        write_image(folder / f"{k}.tif", blobs(k, 60, 50), "YX")
+    folder = slices_in(tmp_path, blobs)
     options = PLAIN.model_copy(update={"save": ("isbi2012",)})
     (folder / "1.tif").write_bytes(b"II*\0 nonsense")
     failed = dict(predict_files(model_path, [folder], tmp_path / "out", options).failed)

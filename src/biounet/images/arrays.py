@@ -32,7 +32,9 @@ def dataset_from_arrays(
     Raises InputError for numbers or shapes that don't match.
     """
     if isinstance(images, str | Path) and labels is None:
-        return find_dataset([Path(images)], None, None, labels_are, ignore_value, axes=axes)
+        return find_dataset(
+            [Path(images)], labels_are=labels_are, ignore_value=ignore_value, axes=axes
+        )
     if isinstance(images, str | Path) and isinstance(labels, str | Path):
         return find_dataset((), Path(images), Path(labels), labels_are, ignore_value, axes=axes)
     image_list, label_list = _as_lists(images, labels, axes)

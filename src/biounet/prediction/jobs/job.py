@@ -1,4 +1,4 @@
-"""A large image in work: its folder, and the manifest written there before the first block.
+"""A large image in work: its folder, begun or taken up again.
 
 The folder `.x-work` beside the results holds the arrays that are being filled and a file for each
 block that is finished. A job that was killed goes on from there; nothing in the folder depends on
