@@ -56,7 +56,7 @@ def test_no_change_of_layout_empties_these_tests() -> None:
     assert counts["tutorial.md"] == ["python", *["console"] * 5, "python"]
     assert sum(kinds.count("console") for kinds in counts.values()) == 30
     assert sum(kinds.count("python") for kinds in counts.values()) == 4
-    assert sum(len(commands(page)) for page in OWN_PAGES) == 45
+    assert sum(len(commands(page)) for page in OWN_PAGES) == 44
 
 
 def test_the_tutorial_runs(tmp_path: Path) -> None:

@@ -109,14 +109,18 @@ class TrainingSettings(Frozen):
 class ObjectSettings(Frozen):
     """From probabilities to labels (`prediction/instances.py`)."""
 
-    method: Literal["components", "watershed", "classes"] = "components"
+    method: Literal["components", "classes"] = "components"
     threshold: Fraction = 0.5
-    seed_threshold: Fraction = 0.8
-    """Watershed only: components above it are the seeds, grown down to `threshold`."""
-    fill_holes: bool = True
-    minimum_size_px: Annotated[int, Field(ge=0)] = 0
+    """Of P(foreground): connected pixels above it are the cores of objects."""
     grow_px: Annotated[int, Field(ge=0)] = 0
-    """Objects are grown by this much into background: gives back the cut separation border."""
+    """Cores grow by this many layers of pixels: gives back the cut separation border, and what a
+    high threshold took off the rims."""
+    grow_threshold: Fraction = 0.0
+    """They grow only into pixels of at least this P(foreground)."""
+    fill_holes: bool = True
+    """Of the cores."""
+    minimum_size_px: Annotated[int, Field(ge=0)] = 0
+    """Smaller cores are removed."""
 
 
 Save = Literal["labels", "probabilities", "rois", "geojson", "table", "ctc", "isbi2012"]
@@ -134,8 +138,6 @@ class PredictionSettings(Frozen):
     """
 
     save: tuple[Save, ...] = ("labels",)
-    objects: Literal["auto", "components"] = "auto"
-    """How labels are made of probabilities: as the model says, or by connected components."""
     tile: int | None = None
     """Side of the input tile in px."""
     average: str = "none"

@@ -53,6 +53,22 @@ def test_the_size_of_objects_decides_the_scale(
     assert (network.strides, network.depth) == ((stride, stride), depth)
 
 
+def test_borders_are_cut_half_a_stride_wide_and_cores_grow_a_quarter_of_a_cell() -> None:
+    large, _ = derive_settings(facts(object_px=90.0), MACHINE, "fast", {})
+    assert large.weights.border_width_px == 2
+    assert (large.objects.grow_px, large.objects.grow_threshold) == (22, 0.5)
+    medium, _ = derive_settings(facts(object_px=22.0), MACHINE, "fast", {})
+    assert medium.weights.border_width_px == 1
+    assert medium.objects.grow_px == 6
+    paper, _ = derive_settings(facts(object_px=90.0), MACHINE, "paper", {})
+    assert paper.weights.border_width_px == 1
+    mask, _ = derive_settings(facts(labels_are="mask", object_px=None), MACHINE, "fast", {})
+    assert (mask.objects.grow_px, mask.weights.border_width_px) == (0, 1)
+    said = {"weights": {"border_width_px": 3}, "objects": {"grow_px": 1}}
+    asked, _ = derive_settings(facts(object_px=90.0), MACHINE, "fast", said)
+    assert (asked.weights.border_width_px, asked.objects.grow_px) == (3, 1)
+
+
 def test_patches_fit_into_memory() -> None:
     little = Machine(n_cores=4, memory_bytes=2**29, device="cpu")
     settings, choices = derive_settings(facts(object_px=10.0), little, "fast", {})

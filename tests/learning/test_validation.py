@@ -55,15 +55,22 @@ def test_a_state_is_scored_at_the_threshold_that_suits_it() -> None:
     assert suited.details["AP50"] == 1
 
 
-def test_threshold_and_growth_are_found_together() -> None:
-    """The truth is three pixels wider than all that parts the cells; no single change shows it."""
+def test_the_thresholds_of_cores_and_of_growth_are_found_together() -> None:
+    """A bridge is more certain than the rims: no single threshold parts and outlines the cells."""
     truth = np.zeros((40, 60), np.int32)
     truth[5:35, 5:29], truth[5:35, 31:55] = 1, 2
-    p = np.where(truth > 0, 0.6, 0.05).astype(np.float32)
-    p[:, 29:31] = 0.6
+    p = np.where(truth > 0, 0.72, 0.05).astype(np.float32)
+    p[15:25, 29:31] = 0.78
     p[8:32, 8:26] = p[8:32, 34:52] = 0.96
     probabilities, item = np.stack([1 - p, p]), Annotated("two", np.zeros((1, 40, 60)), truth)
-    found = tune_objects([probabilities], [item], "instances", PLAIN, frozenset(), lambda: False)
-    assert found.threshold > 0.6
-    assert found.grow_px == 3
-    assert found.method == "components"
+    start = ObjectSettings(grow_px=8, grow_threshold=0.5)
+    found = tune_objects([probabilities], [item], "instances", start, frozenset(), lambda: False)
+    assert found.threshold > 0.78
+    assert found.grow_threshold < 0.72
+    assert found.grow_px >= 3
+    assert score([probabilities], [item], "instances", found).value == 1
+    kept = frozenset({"grow_px"})
+    none = start.model_copy(update={"grow_px": 0})
+    without = tune_objects([probabilities], [item], "instances", none, kept, lambda: False)
+    assert without.grow_px == 0
+    assert score([probabilities], [item], "instances", without).value < 0.5

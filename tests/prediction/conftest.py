@@ -12,7 +12,7 @@ from biounet.model import Intensity, ModelFile, write_model
 from biounet.network_settings import UNetSettings
 from biounet.networks import build_network
 
-OBJECTS = ObjectSettings(threshold=0.3, fill_holes=True, minimum_size_px=4, grow_px=1)
+OBJECTS = ObjectSettings(threshold=0.3, minimum_size_px=4, grow_px=3, grow_threshold=0.2)
 
 
 def make_model(

@@ -179,43 +179,6 @@ def test_a_chunk_is_not_longer_than_the_image_needs():
     assert plan_blocks((10, 30, 700), footprint, (100, 100, 100), 1, 700).chunk == (20, 40, 700)
 
 
-def test_watershed_is_refused_by_name(tmp_path, small_model, blobs):
-    model = small_model(objects=ObjectSettings(method="watershed", threshold=0.3))
-    write_model(model, tmp_path / "m.safetensors")
-    write_image(tmp_path / "a.tif", blobs(0, 150, 110), "YX")
-    write_image(tmp_path / "b.tif", blobs(0, 3, 50, 50), "TYX")
-    inputs = [tmp_path / "a.tif", tmp_path / "b.tif"]
-    small = IN_BLOCKS.model_copy(update={"memory_bytes": 50 * 50 * 7})
-    outcome = predict_files(tmp_path / "m.safetensors", inputs, tmp_path / "blocks", small)
-    ((path, error),) = outcome.failed
-    assert path.name == "a.tif"
-    assert "labels by watershed of" in error
-    assert "--objects components" in error
-    predict_files(tmp_path / "m.safetensors", inputs[1:], tmp_path / "whole", WHOLE)
-    np.testing.assert_array_equal(
-        pixels(tmp_path / "blocks" / "b_labels.tif"), pixels(tmp_path / "whole" / "b_labels.tif")
-    )
-
-
-def test_components_in_place_of_watershed(tmp_path, small_model, blobs):
-    """The way out for large images: the same threshold, growth and smallest size."""
-    by_components = small_model()
-    objects = by_components.settings.objects.model_copy(update={"method": "watershed"})
-    write_model(small_model(objects=objects), tmp_path / "watershed.safetensors")
-    write_model(by_components, tmp_path / "components.safetensors")
-    write_image(tmp_path / "a.tif", blobs(0, 150, 110), "YX")
-    components = IN_BLOCKS.model_copy(update={"objects": "components"})
-    for name, options in (("watershed", components), ("components", IN_BLOCKS)):
-        model_path, out = tmp_path / f"{name}.safetensors", tmp_path / name
-        assert not predict_files(model_path, [tmp_path / "a.tif"], out, options).failed
-    assert_same_outputs(tmp_path / "watershed", tmp_path / "components")
-    write_image(tmp_path / "b.tif", blobs(1, 50, 50), "YX")
-    b_alone = (tmp_path / "watershed.safetensors", [tmp_path / "b.tif"], tmp_path / "mixed")
-    assert not predict_files(*b_alone, WHOLE).failed
-    with pytest.raises(InputError, match=r"results with objects watershed .* never mixed"):
-        predict_files(*b_alone, components)
-
-
 def test_a_huge_sparse_image_is_read_only_where_it_is_computed(tmp_path, small_model):
     """100,000 x 100,000 px: with the model's statistics the first block needs no other."""
     model = small_model()

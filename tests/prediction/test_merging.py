@@ -3,14 +3,12 @@
 from itertools import pairwise
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from biounet.config import ObjectSettings
-from biounet.prediction.instances import grow, label_objects
-from biounet.prediction.jobs.block_tasks import block_objects
+from biounet.prediction.instances import core_labels, label_objects
 from biounet.prediction.jobs.merging import find_parts, merge_parts
 
 
@@ -70,15 +68,14 @@ def test_any_blocking_in_any_order_gives_the_labels_of_the_whole(case):
         assert [s.stop for s in box] == merged.high[k].tolist()
 
 
-@pytest.mark.parametrize("method", ["components", "watershed"])
-def test_a_ring_around_an_object_that_is_too_small_is_no_hole(method):
+def test_a_ring_around_an_object_that_is_too_small_is_no_hole():
     foreground = np.zeros((11, 11), np.float32)
     foreground[1:10, 1:10] = 0.9
     foreground[2:9, 2:9] = 0
     foreground[5, 5] = 0.9
     probabilities = np.stack([1 - foreground, foreground])
-    objects = ObjectSettings(method=method, minimum_size_px=4)
-    numbers, parts = find_parts(block_objects(probabilities, objects), (0, 0), (11, 11))
+    objects = ObjectSettings(minimum_size_px=4)
+    numbers, parts = find_parts(core_labels(probabilities, objects), (0, 0), (11, 11))
     labels = merge_parts({(0, 0): parts}, objects).labels[0, 0][numbers]
     assert labels[3, 3] == 0
     np.testing.assert_array_equal(labels, label_objects(probabilities, objects))
@@ -96,22 +93,3 @@ def test_a_ring_around_the_corner_of_four_blocks_is_filled():
     assert (labels == 1).sum() == 36
     smaller = ObjectSettings(fill_holes=True, minimum_size_px=37)
     assert merged_labels(ring, blocks, smaller, random.Random(0))[0].max() == 0
-
-
-def brute_grow(labels, distance):
-    grown = labels.copy()
-    found = np.argwhere(labels > 0)
-    for at in np.argwhere(labels == 0):
-        squared = ((found - at) ** 2).sum(axis=1)
-        if len(found) and squared.min() <= distance**2:
-            nearest = found[squared == squared.min()]
-            grown[tuple(at)] = min(labels[tuple(n)] for n in nearest)
-    return grown
-
-
-@pytest.mark.parametrize("shape", [(9,), (9, 11), (5, 6, 7)])
-@pytest.mark.parametrize("distance", [0, 1, 2, 3])
-def test_growth_goes_to_the_nearest_object(shape, distance):
-    rng = np.random.default_rng(len(shape) * 10 + distance)
-    labels = (rng.integers(1, 9, shape) * (rng.random(shape) < 0.1)).astype(np.int32)
-    np.testing.assert_array_equal(grow(labels, distance), brute_grow(labels, distance))

@@ -191,7 +191,6 @@ def test_what_to_do_next_follows_from_scores_and_mistakes(run: RunFolder) -> Non
     assert "extra objects (5)" in advice(run, result(0.6, matched=9, extra=5))
     assert "merged into one (6)" in advice(run, result(0.6, matched=9, merged=6))
     assert "cut into pieces (4)" in advice(run, result(0.6, matched=9, split=4))
-    assert "seed_threshold" not in advice(run, result(0.6, matched=9, split=4))  # of watershed
     assert "Most mistakes" not in advice(run, result(0.6, matched=99, missed=2))
     with run.log.open("a") as log:
         for step, value in enumerate((0.1, 0.2, 0.5, 0.6, 0.7, 0.8)):

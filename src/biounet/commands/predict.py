@@ -13,7 +13,6 @@ def predict(
     *inputs: Path,
     out: Path,
     save: str | None = None,
-    objects: Literal["auto", "components"] | None = None,
     tile: str = "auto",
     average: str | None = None,
     engine: Literal["auto", "torch", "openvino", "onnx"] | None = None,
@@ -41,8 +40,6 @@ def predict(
         Any of labels (the default), probabilities, rois (ImageJ), geojson (QuPath), table, ctc
         (the frames of a folder are linked), isbi2012 (the single slices of a folder, in the order
         of their numbers, become one stack).
-    objects
-        As the model says (`auto`), or by `components`, which works for images of any size.
     tile
         Side of the input tile in px, or auto.
     average
@@ -70,7 +67,6 @@ def predict(
         raise InputError(f"--tile {tile}", "auto, or a side in px", "such as --tile 572")
     said = {
         "save": None if save is None else parse_save(save),
-        "objects": objects,
         "tile": None if tile == "auto" else int(tile),
         "average": average,
         "engine": engine,

@@ -61,18 +61,15 @@ def _objects(objects: ObjectSettings) -> str:
         "Objects are the connected components (4-connected; 6 in 3-D) where the probability of"
         f" background is below {threshold}."
     ]
-    if objects.method == "watershed":
-        seeds = f"{1 - max(objects.seed_threshold, objects.threshold):g}"
-        steps = [
-            "Seeds are the connected components where the probability of background is below"
-            f" {seeds}; a watershed grows them to where it reaches {threshold}."
-        ]
     if objects.fill_holes:
         steps.append("Holes in an object are filled.")
     if objects.minimum_size_px > 1:
         steps.append(f"Objects of fewer than {objects.minimum_size_px} px are removed.")
     if objects.grow_px:
-        steps.append(f"What is left grows by {objects.grow_px} px into the background.")
+        into = "the background"
+        if objects.grow_threshold:
+            into = f"pixels where it is at most {1 - objects.grow_threshold:g}"
+        steps.append(f"What is left grows by {objects.grow_px} layers of pixels into {into}.")
     return "\n".join(steps)
 
 

@@ -30,6 +30,9 @@ from biounet.prediction.engines import usable_cores
 PATCH_PX = 388
 """Side of the output patch of the paper's tile; twice it where the first stride is 4."""
 
+GROWTH = 0.25
+"""Of the objects' diameter: how far their cores may grow."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -171,6 +174,12 @@ def _from_data(facts: Facts) -> list[Choice]:
                 f"98 % of the objects have more than {facts.smallest_object_px} px",
             )
         )
+    if facts.object_px is not None:
+        layers = max(1, round(facts.object_px * GROWTH))
+        choices += [
+            Choice("objects.grow_px", layers, f"objects of {facts.object_px:.0f} px"),
+            Choice("objects.grow_threshold", 0.5, "what is rather background stays background"),
+        ]
     return choices
 
 
@@ -184,6 +193,9 @@ def _for_speed(facts: Facts, machine: Machine, kind: str, said: dict[str, Any]) 
     choices = [Choice("network.depth", depth, why)]
     if stride > 1:
         choices.append(Choice("network.first_stride", (stride,) * dimensions, why))
+    if stride > 2 and facts.labels_are == "instances":
+        thin = f"a thinner border is lost among blocks of {stride} px"
+        choices.append(Choice("weights.border_width_px", stride // 2, thin))
     depth = said.get("depth", depth)
     stride = max(said.get("first_stride") or (stride,))
     if dimensions == 3:

@@ -27,8 +27,8 @@ IOU_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98)
 """Of P(foreground), tried for labels; balanced classes move what is best upwards."""
 
-FIRST_PAIRS = ((3, 0), (5, 0), (7, 1), (9, 2), (11, 3))
-"""Numbers of thresholds, and the growth (px) they are tried with at first."""
+FIRST_PAIRS = ((3, 3), (5, 4), (7, 5), (9, 5), (11, 5), (13, 5))
+"""Numbers of the thresholds of cores, and of growth, that are tried at first."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ def best_score(
     trials = [objects]
     if labels_are != "classes":
         trials += [
-            objects.model_copy(update={"threshold": t, "grow_px": max(objects.grow_px, g)})
-            for t, g in ((0.7, 1), (0.8, 1), (0.9, 2))
+            objects.model_copy(update={"threshold": core, "grow_threshold": rim})
+            for core, rim in ((0.7, 0.6), (0.8, 0.7), (0.9, 0.7), (0.97, 0.7))
         ]
     scores = [score(probabilities, items, labels_are, trial) for trial in trials]
     return max(scores, key=lambda s: s.value)
@@ -141,10 +141,9 @@ def tune_objects(
 ) -> ObjectSettings:
     """The settings, near the given ones, that score best on annotated images.
 
-    Threshold and growth are tried together, since a high threshold parts objects and growth gives
-    back what it takes off their rims: from the best of a few pairs to the better neighbour, as
-    long as there is one. Then twice the smallest size. Watershed is not tried: it gained nothing
-    on held-out cells (`docs/results.md`), and it needs whole images.
+    The threshold of cores, which parts objects, and that of growth, which draws their outlines, are
+    tried together: from the best of a few pairs to the better neighbour, as long as there is one.
+    Then half and twice the growth, and half and twice the smallest size.
 
     Args:
         fixed: names of settings that stay as they are.
@@ -165,9 +164,10 @@ def tune_objects(
         return base.model_copy(update=free)
 
     def paired(base: ObjectSettings, pair: tuple[int, int]) -> ObjectSettings:
-        at, grow_px = pair
-        threshold = changed(base, threshold=THRESHOLDS[at])
-        return threshold if labels_are == "mask" else changed(threshold, grow_px=grow_px)
+        core, rim = (THRESHOLDS[at] for at in pair)
+        if labels_are == "mask":
+            return changed(base, threshold=core)
+        return changed(base, threshold=core, grow_threshold=rim)
 
     def reached(pair: tuple[int, int]) -> float:
         return value(paired(objects, pair))
@@ -180,11 +180,14 @@ def tune_objects(
     best = max(objects, paired(objects, pair), key=value)
     if labels_are == "mask":
         return best
-    return max(best, changed(best, minimum_size_px=best.minimum_size_px * 2), key=value)
+    for name in ("grow_px", "minimum_size_px"):
+        usual = getattr(best, name)
+        best = max((changed(best, **{name: n}) for n in (usual, usual // 2, usual * 2)), key=value)
+    return best
 
 
 def _neighbours(pair: tuple[int, int]) -> list[tuple[int, int]]:
-    at, grow_px = pair
-    steps = product((-1, 0, 1), repeat=2)
-    near = [(at + i, grow_px + g) for i, g in steps]
-    return [(i, g) for i, g in near if 0 <= i < len(THRESHOLDS) and g >= 0]
+    """The pairs one step away; cores are never less certain than what they grow into."""
+    core, rim = pair
+    near = [(core + i, rim + j) for i, j in product((-1, 0, 1), repeat=2)]
+    return [(i, j) for i, j in near if 0 <= j <= i < len(THRESHOLDS)]

@@ -1,8 +1,9 @@
 """From probabilities to labels: the one interface, `label_objects`.
 
-`components`: pixels above a threshold, connected components (4- or 6-connected, as the separation
-border is drawn), holes filled, small objects removed. `watershed`: components above a higher
-threshold are seeds, grown down to the threshold. `classes`: the class map itself, by argmax.
+`components`: pixels above a threshold, in connected components (4- or 6-connected, as the
+separation border is drawn), are the cores of objects; holes are filled, small cores removed, and
+the others grow, layer by layer, into what is foreground at a lower threshold. `classes`: the class
+map itself, by argmax.
 """
 
 from itertools import product
@@ -10,17 +11,17 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.segmentation import watershed
 
 from biounet.config import ObjectSettings
+
+NONE = np.iinfo(np.int32).max
+"""In place of the background while objects grow, so that the smallest id around a pixel is one."""
 
 
 def label_objects(
     probabilities: NDArray[np.float32], settings: ObjectSettings
 ) -> NDArray[np.int32]:
-    """Labels of an image: int32, 0 = background; ids 1..n in the order of their first pixel.
-
-    Of grown objects, the first pixel is the one before they were grown.
+    """Labels of an image: int32, 0 = background; ids 1..n in the order of their cores' first pixel.
 
     Args:
         probabilities: (K, …) in 0..1, background first.
@@ -28,27 +29,24 @@ def label_objects(
     """
     if settings.method == "classes":
         return np.asarray(np.argmax(probabilities, axis=0), np.int32)
-    if settings.method == "components":
-        labels = _components(1 - probabilities[0] > settings.threshold)
-    else:
-        labels = _watershed(1 - probabilities[0], settings)
+    labels = core_labels(probabilities, settings)
     if settings.fill_holes:
         labels = fill_holes(labels)
     if settings.minimum_size_px > 1:
         small = np.bincount(labels.ravel()) < settings.minimum_size_px
         labels[small[labels]] = 0
     labels = consecutive(labels)
-    return grow(labels, settings.grow_px)
+    return grow(labels, growable(probabilities, settings), settings.grow_px)
 
 
-def _components(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    return np.asarray(ndimage.label(mask)[0], np.int32)
+def core_labels(probabilities: NDArray[np.float32], settings: ObjectSettings) -> NDArray[np.int32]:
+    """The connected components above the threshold, numbered from 1; no more done to them."""
+    return np.asarray(ndimage.label(1 - probabilities[0] > settings.threshold)[0], np.int32)
 
 
-def _watershed(foreground: NDArray[np.float32], settings: ObjectSettings) -> NDArray[np.int32]:
-    seeds = _components(foreground > max(settings.seed_threshold, settings.threshold))
-    mask = foreground > settings.threshold
-    return np.asarray(watershed(-foreground, seeds, mask=mask), np.int32)
+def growable(probabilities: NDArray[np.float32], settings: ObjectSettings) -> NDArray[np.bool_]:
+    """The pixels that cores may grow into."""
+    return np.asarray(1 - probabilities[0] >= settings.grow_threshold)
 
 
 def fill_holes(labels: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -78,33 +76,44 @@ def fill_holes(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     return labels + owner[background]
 
 
-def grow(labels: NDArray[np.int32], distance_px: int) -> NDArray[np.int32]:
-    """Give background within a Euclidean distance of objects to the nearest; ties: the smaller id.
+def grow(labels: NDArray[np.int32], into: NDArray[np.bool_], n_layers: int) -> NDArray[np.int32]:
+    """Grow objects into background where that is allowed, by layers of one pixel.
 
-    A pixel's new label depends on nothing further away than `distance_px`.
+    Layers go by turns to the pixels that share a side with the object and to those that share a
+    corner as well, so that an object grows into an octagon around it. A pixel between two objects
+    goes to the one that reaches it first; in the same layer, to the smaller id. Its new label
+    depends on nothing that is more than `n_layers` px away.
+
+    Args:
+        labels: objects, 0 where background.
+        into: the pixels that may become part of one.
     """
-    if distance_px < 1:
+    if n_layers < 1:
         return labels
-    reach = range(-distance_px, distance_px + 1)
-    rings: dict[int, list[tuple[int, ...]]] = {}
-    for offset in product(reach, repeat=labels.ndim):
-        squared = sum(o * o for o in offset)
-        if 0 < squared <= distance_px**2:
-            rings.setdefault(squared, []).append(offset)
-    none = np.iinfo(np.int32).max
-    around = np.pad(labels, distance_px)
-    around[around == 0] = none
-    grown = labels.copy()
-    for _, offsets in sorted(rings.items()):
-        nearest = np.full(labels.shape, none, np.int32)
-        for offset in offsets:
-            window = tuple(
-                slice(distance_px + o, distance_px + o + n)
-                for o, n in zip(offset, labels.shape, strict=True)
-            )
-            np.minimum(nearest, around[window], out=nearest)
-        np.copyto(grown, nearest, where=(grown == 0) & (nearest < none))
-    return grown
+    within = 2 * n_layers + 1  # a box that no growth leaves
+    near = ndimage.maximum_filter((labels > 0).view(np.uint8), within, mode="constant") > 0
+    around = np.pad(labels, 1)
+    around[around == 0] = NONE
+    flat = around.reshape(-1)
+    steps = np.array(_flat_steps(around.shape))
+    waiting = np.flatnonzero(np.pad(near & into & (labels == 0), 1))
+    for layer in range(n_layers):
+        nearest = np.full(waiting.shape, NONE, np.int32)
+        for step in steps[: 2 * labels.ndim] if layer % 2 == 0 else steps:
+            np.minimum(nearest, flat[waiting + step], out=nearest)
+        reached = nearest < NONE
+        flat[waiting[reached]] = nearest[reached]
+        waiting = waiting[~reached]
+    around[around == NONE] = 0
+    return np.ascontiguousarray(around[(slice(1, -1),) * labels.ndim])
+
+
+def _flat_steps(shape: tuple[int, ...]) -> list[int]:
+    """Steps in storage order to the pixels around one: first those that share a side with it."""
+    offsets = [o for o in product((-1, 0, 1), repeat=len(shape)) if any(o)]
+    offsets.sort(key=lambda o: sum(map(abs, o)))
+    strides = np.cumprod((1, *shape[:0:-1]))[::-1]
+    return [int(np.dot(o, strides)) for o in offsets]
 
 
 def consecutive(labels: NDArray[np.int32]) -> NDArray[np.int32]:

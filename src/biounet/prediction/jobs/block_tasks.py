@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from biounet.config import ObjectSettings
 from biounet.geometry import Shape
 from biounet.images.atomic import cannot_write
 from biounet.images.formats.ome_zarr_writing import PyramidBox, Reduction, write_pyramid_box
-from biounet.prediction.instances import grow, label_objects
+from biounet.prediction.instances import core_labels, grow, growable, label_objects
 from biounet.prediction.jobs.block_notes import write_parts
 from biounet.prediction.jobs.job import Job, plane_of
 from biounet.prediction.jobs.manifest import Block
@@ -22,6 +21,10 @@ from biounet.prediction.predictor import predict_region
 
 if TYPE_CHECKING:
     import zarr
+
+
+GROWABLE = np.uint32(1 << 31)
+"""Set in the number of a pixel's part where objects may grow into the pixel."""
 
 
 def open_array(path: Path) -> "zarr.Array[Any]":
@@ -58,11 +61,13 @@ class ComputeBlock:
                 n_classes = len(predicted)
                 self._write_probabilities(predicted, job.class_key(index, box, n_classes))
             if "labels" in manifest.keeps:
-                objects = block_objects(predicted, predictor.model.settings.objects)
-                if predictor.model.settings.objects.method == "classes":
-                    numbers = objects.astype(np.uint32)
+                objects = predictor.model.settings.objects
+                if objects.method == "classes":
+                    numbers = label_objects(predicted, objects).astype(np.uint32)
                 else:
-                    numbers, parts = find_parts(objects, start, manifest.grid.shape)
+                    cores = core_labels(predicted, objects)
+                    numbers, parts = find_parts(cores, start, manifest.grid.shape)
+                    numbers |= np.where(growable(predicted, objects), GROWABLE, np.uint32(0))
                 key = job.key(index, box)
                 open_array(job.parts)[key] = numbers.reshape(tuple(s.stop - s.start for s in key))
         except OSError as error:
@@ -75,12 +80,6 @@ class ComputeBlock:
         order = [("C" + spatial).index(a) for a in axes if a in "C" + spatial]
         shape = tuple(s.stop - s.start for s in key)
         open_array(self.job.probabilities / "0")[key] = predicted.transpose(order).reshape(shape)
-
-
-def block_objects(predicted: NDArray[np.float32], settings: ObjectSettings) -> NDArray[np.int32]:
-    """Objects of a block before holes, sizes and growth, which need the blocks around it."""
-    later = {"fill_holes": False, "minimum_size_px": 0, "grow_px": 0}
-    return label_objects(predicted, settings.model_copy(update=later))
 
 
 @dataclass(frozen=True)
@@ -100,6 +99,7 @@ class LabelBlock:
         low = tuple(max(0, a - halo) for a in start)
         high = tuple(min(n, b + halo) for b, n in zip(stop, grid.shape, strict=True))
         labels = np.empty(tuple(b - a for a, b in zip(low, high, strict=True)), np.int32)
+        into = np.zeros(labels.shape, np.bool_)
         for other in grid.around(low, high):
             there_start, there_stop = grid.box(other)
             first = tuple(map(max, low, there_start))
@@ -107,12 +107,14 @@ class LabelBlock:
             box = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
             here = tuple(slice(s.start - a, s.stop - a) for s, a in zip(box, low, strict=True))
             numbers = np.asarray(open_array(job.parts)[job.key(index, box)])
-            found = numbers.reshape(labels[here].shape)
-            if objects.method != "classes":
-                found = labels_of_parts(job, index, other)[found]
-            labels[here] = found
+            numbers = numbers.reshape(labels[here].shape)
+            if objects.method == "classes":
+                labels[here] = numbers
+            else:
+                labels[here] = labels_of_parts(job, index, other)[numbers & ~GROWABLE]
+                into[here] = numbers & GROWABLE
         inside = tuple(slice(a - m, b - m) for a, b, m in zip(start, stop, low, strict=True))
-        grown = grow(labels, halo)[inside]
+        grown = grow(labels, into, halo)[inside]
         key = job.key(index, tuple(slice(a, b) for a, b in zip(start, stop, strict=True)))
         target = open_array(job.labels / "0")
         try:

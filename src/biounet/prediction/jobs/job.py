@@ -44,9 +44,6 @@ from biounet.prediction.predictor import Predictor, plane_intensity
 if TYPE_CHECKING:
     import zarr
 
-WATERSHED_MEMORY = 4
-"""Times the memory of other images, for labels that cannot be merged across blocks."""
-
 
 @dataclass(frozen=True)
 class Job:
@@ -174,26 +171,17 @@ def _plan(
 ) -> Manifest:
     image = _opened(task.sources, recipe.axes)
     network = predictor.model.settings.network
-    method = predictor.model.settings.objects.method
     series, sizes = planes_of(image, network.dimensions, network.channels)
     spatial = "ZYX"[-network.dimensions :]
     axes = resolve_axes(image.axes, network.dimensions)
     shape = tuple(image.data.shape[axes.index(a)] for a in spatial)
-    block_px = options.block_px
-    most_bytes = WATERSHED_MEMORY * options.memory_bytes
-    if method == "watershed" and fits_memory(shape, network.classes, most_bytes):
-        block_px = max(shape)  # one block: nothing to be merged
     n_chunks = CHUNKS_PER_BLOCK.get(recipe.device.partition(":")[0], 1)
-    grid = plan_blocks(shape, predictor.footprint, predictor.input_shape, n_chunks, block_px)
+    grid = plan_blocks(
+        shape, predictor.footprint, predictor.input_shape, n_chunks, options.block_px
+    )
     if n_slots:
         n_planes = int(np.prod(sizes, dtype=int))
         grid = enlarged(grid, -(-n_slots * BLOCKS_PER_SLOT // n_planes))
-    if "labels" in keeps and method == "watershed" and np.prod(grid.n_blocks) > 1:
-        raise InputError(
-            f"labels by watershed of {task.path}, an image too large for memory",
-            "a method that can be merged exactly across blocks",
-            "add --objects components and choose another --out, or save probabilities only",
-        )
     return Manifest(
         sources=task.sources,
         series=series,
@@ -211,7 +199,7 @@ def _plan(
 def fits_memory(shape: Shape, n_classes: int, memory_bytes: int) -> bool:
     """Whether the probabilities of so many pixels, and what labelling them takes, may be kept.
 
-    Labelling takes at most 20 bytes a pixel by components, measured, and 30 by watershed.
+    Labelling takes at most 20 bytes a pixel, measured.
     """
     return bool(np.prod(shape, dtype=float) * 4 * (n_classes + 5) <= memory_bytes)
 

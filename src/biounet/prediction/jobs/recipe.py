@@ -22,7 +22,7 @@ from biounet.config import PredictionSettings
 from biounet.errors import InputError
 from biounet.geometry import Shape
 from biounet.images.atomic import cannot_write
-from biounet.model import ModelFile, read_model
+from biounet.model import read_model
 from biounet.prediction.engines import choose_device
 from biounet.prediction.jobs.sharing import (
     LARGEST_BATCH,
@@ -58,7 +58,6 @@ class Recipe:
         engine, precision, device: as resolved, never `auto`.
         tile: the largest input tile, in px.
         average: `none`, `d4` or `rotations:N`.
-        objects: how labels are made; a method of `ObjectSettings`.
         threads: of each worker.
         axes: the names of axes that were given, or None.
     """
@@ -70,7 +69,6 @@ class Recipe:
     device: str
     tile: Shape
     average: str
-    objects: str
     threads: int
     axes: str | None
 
@@ -198,16 +196,9 @@ def _shared(made: Predictor, recipe: Recipe) -> Predictor:
     engine = in_one_thread(made.engine, recipe.threads, size_of)
     return replace(
         made,
-        model=_labelling_by(made.model, recipe.objects),
         input_shape=recipe.tile,
         engine=engine,
     )
-
-
-def _labelling_by(model: ModelFile, method: str) -> ModelFile:
-    """A model that makes labels by a method, with the threshold, growth and sizes it has."""
-    objects = model.settings.objects.model_copy(update={"method": method})
-    return replace(model, settings=model.settings.model_copy(update={"objects": objects}))
 
 
 def sha256_of(path: Path) -> str:
@@ -248,9 +239,6 @@ def _choose(
             device=device,
             tile=made.input_shape,
             average=options.average,
-            objects=(
-                made.model.settings.objects.method if options.objects == "auto" else options.objects
-            ),
             threads=threads,
             axes=options.axes,
         )
@@ -270,7 +258,6 @@ def _choose(
         device=found.device if options.device == "auto" else _device_named(options.device),
         tile=tile,
         average=options.average,
-        objects=found.objects if options.objects == "auto" else options.objects,
         axes=options.axes,
     )
 
