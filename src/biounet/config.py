@@ -109,9 +109,11 @@ class TrainingSettings(Frozen):
 class ObjectSettings(Frozen):
     """From probabilities to labels (`prediction/instances.py`)."""
 
-    method: Literal["components", "classes"] = "components"
+    method: Literal["components", "agglomeration", "classes"] = "components"
     threshold: Fraction = 0.5
     """Of P(foreground): connected pixels above it are the cores of objects."""
+    merge_threshold: Fraction = 0.6
+    """Agglomeration only: regions are one where the mean P(background) between them is below it."""
     grow_px: Annotated[int, Field(ge=0)] = 0
     """Cores grow by this many layers of pixels: gives back the cut separation border, and what a
     high threshold took off the rims."""
@@ -138,6 +140,8 @@ class PredictionSettings(Frozen):
     """
 
     save: tuple[Save, ...] = ("labels",)
+    objects: dict[str, Any] = Field(default_factory=dict)
+    """Names and values of `ObjectSettings`, in place of the model's."""
     tile: int | None = None
     """Side of the input tile in px."""
     average: str = "none"

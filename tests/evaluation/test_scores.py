@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from scipy import ndimage
 
 from biounet.cli import app
 from biounet.errors import InputError
 from biounet.evaluation import evaluate_files, headline, pair_files, write_scores
+from biounet.evaluation.files import parted_cells
 from biounet.images.writing import write_image
 from biounet.metrics import MetricWarning, evaluate_isbi2012
 
@@ -230,6 +232,21 @@ def test_objects_are_no_classes(tmp_path: Path) -> None:
 def test_json_has_null_for_what_is_no_number(tmp_path: Path) -> None:
     write_scores({"a": float("nan"), "b": [1.0, float("inf")]}, tmp_path / "s.json")
     assert json.loads((tmp_path / "s.json").read_text()) == {"a": None, "b": [1.0, None]}
+
+
+def test_labels_of_cells_are_scored_as_cells_parted_by_dams(tmp_path: Path) -> None:
+    touching = np.array([[[1, 1, 2, 2], [1, 1, 2, 2], [0, 3, 3, 3]]], np.uint16)
+    parted = [[[1, 0, 1, 1], [1, 0, 0, 0], [0, 1, 1, 1]]]
+    assert parted_cells(touching).tolist() == parted
+    probabilities, truth = isbi_case("t18_stack3")
+    tifffile.imwrite(tmp_path / "t.tif", truth.astype(np.uint8), photometric="minisblack")
+    labels = np.stack([ndimage.label(p > 0.5)[0] for p in probabilities]).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a_labels.tif", labels, photometric="minisblack")
+    cells = (labels > 0).astype(np.float32)
+    tifffile.imwrite(tmp_path / "cells.tif", cells, photometric="minisblack")
+    of_labels = evaluate_files(tmp_path / "a_labels.tif", tmp_path / "t.tif", "isbi2012")
+    of_cells = evaluate_files(tmp_path / "cells.tif", tmp_path / "t.tif", "isbi2012")
+    assert of_labels == of_cells
 
 
 def test_bad_input(tmp_path: Path) -> None:

@@ -108,6 +108,8 @@ def read_labels(path: Path, ignore_value: int | None = None) -> NDArray[Any]:
 def cell_probabilities(image: Image, labels: NDArray[Any]) -> NDArray[Any]:
     """P(cell) of every slice: the last class where the axes name a class axis ("C").
 
+    Of labels that `predict` wrote (`x_labels.tif`): 1 in cells, 0 outside and where two meet.
+
     As many pages as the labels have slices are slices, also where a program saved them as
     channels ("CYX").
     """
@@ -115,6 +117,8 @@ def cell_probabilities(image: Image, labels: NDArray[Any]) -> NDArray[Any]:
     if "C" in image.axes and not (image.axes == "CYX" and len(data) == len(labels)):
         data = np.take(data, -1, axis=image.axes.index("C"))
     data = data.reshape(-1, *data.shape[-2:])
+    if data.dtype.kind == "u" and image.path and image_stem(image.path).endswith("_labels"):
+        data = parted_cells(data)
     if data.dtype == np.uint8 and data.max() != 1:
         warnings.warn(
             "8-bit probabilities are divided by 255 (the organisers' program would silently take "
@@ -127,7 +131,7 @@ def cell_probabilities(image: Image, labels: NDArray[Any]) -> NDArray[Any]:
         raise InputError(
             f"integer probabilities ({data.dtype}, up to {data.max()}) in {image.path}",
             "32-bit floats in 0..1, or 8-bit values in 0..255",
-            "save them as floats",
+            "save them as floats; labels of cells are scored in files named x_labels.tif",
         )
     if data.shape != labels.shape:
         raise InputError(
@@ -136,6 +140,18 @@ def cell_probabilities(image: Image, labels: NDArray[Any]) -> NDArray[Any]:
             "give the prediction of these labels",
         )
     return data
+
+
+def parted_cells(labels: NDArray[Any]) -> NDArray[np.float32]:
+    """1 in the labelled pixels of slices (Z, Y, X), 0 elsewhere and in a dam between two labels.
+
+    The dam takes the pixel before the other label along each axis.
+    """
+    cells = (labels > 0).astype(np.float32)
+    for axis in (1, 2):
+        here, there = np.moveaxis(labels, axis, 0)[:-1], np.moveaxis(labels, axis, 0)[1:]
+        np.moveaxis(cells, axis, 0)[:-1][(here != there) & (there > 0)] = 0
+    return cells
 
 
 def _size(array: NDArray[Any]) -> str:

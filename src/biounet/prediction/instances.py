@@ -2,7 +2,8 @@
 
 `components`: pixels above a threshold, in connected components (4- or 6-connected, as the
 separation border is drawn), are the cores of objects; holes are filled, small cores removed, and
-the others grow, layer by layer, into what is foreground at a lower threshold. `classes`: the class
+the others grow, layer by layer, into what is foreground at a lower threshold. `agglomeration`: the
+cores are the regions between thin walls, of any pixels above the threshold. `classes`: the class
 map itself, by argmax.
 """
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from biounet.config import ObjectSettings
+from biounet.prediction.agglomeration import agglomerate
 
 NONE = np.iinfo(np.int32).max
 """In place of the background while objects grow, so that the smallest id around a pixel is one."""
@@ -40,8 +42,11 @@ def label_objects(
 
 
 def core_labels(probabilities: NDArray[np.float32], settings: ObjectSettings) -> NDArray[np.int32]:
-    """The connected components above the threshold, numbered from 1; no more done to them."""
-    return np.asarray(ndimage.label(1 - probabilities[0] > settings.threshold)[0], np.int32)
+    """The components or regions above the threshold, numbered from 1; no more done to them."""
+    certain = 1 - probabilities[0] > settings.threshold
+    if settings.method == "agglomeration":
+        return np.where(certain, agglomerate(probabilities[0], settings.merge_threshold), 0)
+    return np.asarray(ndimage.label(certain)[0], np.int32)
 
 
 def growable(probabilities: NDArray[np.float32], settings: ObjectSettings) -> NDArray[np.bool_]:

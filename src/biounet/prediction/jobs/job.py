@@ -44,6 +44,9 @@ from biounet.prediction.predictor import Predictor, plane_intensity
 if TYPE_CHECKING:
     import zarr
 
+AGGLOMERATION_MEMORY = 2
+"""Times the memory of other images, for labels that cannot be merged across blocks."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -175,10 +178,18 @@ def _plan(
     spatial = "ZYX"[-network.dimensions :]
     axes = resolve_axes(image.axes, network.dimensions)
     shape = tuple(image.data.shape[axes.index(a)] for a in spatial)
+    block_px = options.block_px
+    if "labels" in keeps and predictor.model.settings.objects.method == "agglomeration":
+        if not fits_memory(shape, network.classes, AGGLOMERATION_MEMORY * options.memory_bytes):
+            raise InputError(
+                f"labels by agglomeration of {task.path}, an image too large for memory",
+                "a method that can be merged exactly across blocks",
+                "add --set objects.method=components and choose another --out, or save"
+                " probabilities only",
+            )
+        block_px = max(shape)  # one block: nothing to be merged
     n_chunks = CHUNKS_PER_BLOCK.get(recipe.device.partition(":")[0], 1)
-    grid = plan_blocks(
-        shape, predictor.footprint, predictor.input_shape, n_chunks, options.block_px
-    )
+    grid = plan_blocks(shape, predictor.footprint, predictor.input_shape, n_chunks, block_px)
     if n_slots:
         n_planes = int(np.prod(sizes, dtype=int))
         grid = enlarged(grid, -(-n_slots * BLOCKS_PER_SLOT // n_planes))
@@ -199,7 +210,7 @@ def _plan(
 def fits_memory(shape: Shape, n_classes: int, memory_bytes: int) -> bool:
     """Whether the probabilities of so many pixels, and what labelling them takes, may be kept.
 
-    Labelling takes at most 20 bytes a pixel, measured.
+    Labelling takes at most 20 bytes a pixel by components, measured, and 95 by agglomeration.
     """
     return bool(np.prod(shape, dtype=float) * 4 * (n_classes + 5) <= memory_bytes)
 
