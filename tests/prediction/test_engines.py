@@ -133,6 +133,37 @@ def test_no_engine_calls_home(tmp_path):
     assert not called.exists(), called.read_text()
 
 
+LET_GO = {
+    "in another thread": "t = threading.Thread(target=engines.clear); t.start(); t.join()",
+    "one after another": "del engines[0]; del engines[0]",
+}
+
+
+@pytest.mark.parametrize("let_go", LET_GO.values(), ids=LET_GO)
+def test_ctrl_c_after_an_engine_was_let_go(tmp_path, let_go):
+    """Signals would go to a stack that OpenVINO had given back: a segmentation fault."""
+    settings = NETWORKS["unet, no pooling"]
+    graph = onnx_graph(network_of(a_model(settings)), settings).SerializeToString()
+    (tmp_path / "graph.onnx").write_bytes(graph)
+    code = (
+        "import os, pathlib, signal, sys, threading\n"
+        "import numpy as np\n"
+        "from biounet.prediction.engines.runtimes import openvino_engine\n"
+        "graph = pathlib.Path(sys.argv[1]).read_bytes()\n"
+        "engines = [openvino_engine(graph, 'float32', 1) for _ in range(2)]\n"
+        "for engine in engines:\n"
+        "    engine(np.zeros((1, 1, 40, 40), np.float32))\n"
+        "del engine\n"
+        f"{let_go}\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n"
+        "    sys.exit(130)\n"
+    )
+    child = [sys.executable, "-c", code, tmp_path / "graph.onnx"]
+    assert subprocess.run(child, timeout=120).returncode == 130
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -2,12 +2,16 @@
 
 import sys
 import threading
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from biounet.prediction.engines import Engine
+
+if TYPE_CHECKING:
+    import openvino
 
 N_SHAPES_KEPT = 4
 """Tile shapes whose compiled network is kept: each holds a copy of the weights."""
@@ -15,8 +19,28 @@ N_SHAPES_KEPT = 4
 OPENVINO_PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
+_one_at_a_time = threading.Lock()
+"""Two first calls at once would make two cores."""
+
+
 class NotExpressibleError(ValueError):
     """The network calls an operation without a counterpart, or one that fixes the tile's size."""
+
+
+@cache
+def _openvino_core() -> "openvino.Core":
+    """What compiles networks: one for the process, kept to its end.
+
+    With its first network a core gives the thread at work a stack for signals, and with its end
+    it frees that stack, even where the thread still points to it: if the end comes in another
+    thread, or before that of a later core. Ctrl-C would then be a segmentation fault.
+    (OpenVINO, `SigAltStackSetup` in `src/plugins/intel_cpu/src/plugin.cpp`.)
+    """
+    # OpenVINO tells its makers of each import over the network, where this package is found.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino.Core()
 
 
 def openvino_engine(graph: bytes, precision: str, n_threads: int) -> Engine:
@@ -31,11 +55,8 @@ def openvino_engine(graph: bytes, precision: str, n_threads: int) -> Engine:
         ImportError: OpenVINO is not installed.
         RuntimeError: it does not take the graph.
     """
-    # OpenVINO tells its makers of each import over the network, where this package is found.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    core = openvino.Core()
+    with _one_at_a_time:
+        core = _openvino_core()
     source = core.read_model(graph)
     options = {
         "INFERENCE_PRECISION_HINT": OPENVINO_PRECISIONS[precision],
@@ -46,9 +67,9 @@ def openvino_engine(graph: bytes, precision: str, n_threads: int) -> Engine:
     lock = threading.Lock()  # a compiled network serves one caller at a time
 
     @lru_cache(N_SHAPES_KEPT)
-    def compiled(shape: tuple[int, ...]) -> openvino.CompiledModel:
+    def compiled(shape: tuple[int, ...]) -> "openvino.CompiledModel":
         network = source.clone()
-        network.reshape(openvino.PartialShape(list(shape)))
+        network.reshape(list(shape))
         return core.compile_model(network, "CPU", options)
 
     def engine(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
