@@ -184,6 +184,7 @@ def test_nobody_reads_what_is_printed() -> None:
 
 
 TRAIN = ["train", "{data}", "--out", "{tmp}/r"]
+PREDICT = ["predict", "nuclei", "{data}/images", "--out", "{tmp}/r"]
 
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "no command": (["fly"], "fly"),
@@ -228,6 +229,14 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         [*TRAIN, "--set", "network.first_stride=2"],
         "network.first_stride = 2",
     ),
+    "a setting that is no YAML": (
+        [*TRAIN, "--set", "network.pooling=[1"],
+        "a value as in YAML",
+    ),
+    "a setting twice": (
+        [*TRAIN, "--set", "network.width=4", "--set", "network.width=8"],
+        "--set network.width twice",
+    ),
     "no section": ([*TRAIN, "--set", "network=3"], "network"),
     "a preset that does not exist": (
         [*TRAIN, "--settings", "{tmp}/slow.yaml"],
@@ -261,6 +270,30 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "a validation share above one": (
         [*TRAIN, "--validation", "1.5"],
         "validation_fraction = 1.5",
+    ),
+    "labels by a setting of the training": (
+        [*PREDICT, "--set", "training.steps=3"],
+        "--set training.steps=3; wanted a setting of labels",
+    ),
+    "labels by a setting without its section": (
+        [*PREDICT, "--set", "threshold=0.9"],
+        "--set threshold=0.9; wanted a setting of labels",
+    ),
+    "labels by an unknown setting": (
+        [*PREDICT, "--set", "objects.size=9"],
+        "objects.size = 9; wanted a setting that exists",
+    ),
+    "labels by a threshold above one": (
+        [*PREDICT, "--set", "objects.threshold=9"],
+        "objects.threshold = 9; wanted less than or equal to 1",
+    ),
+    "labels by a setting without a value": (
+        [*PREDICT, "--set", "objects.threshold"],
+        "section.name=value",
+    ),
+    "labels by two thresholds": (
+        [*PREDICT, "--set", "objects.threshold=0.9", "--set", "objects.threshold=0.8"],
+        "--set objects.threshold twice",
     ),
     "inspect what is not there": (["inspect", "{tmp}/none"], "none"),
     "a report of no run": (["report", "{tmp}/empty"], "found .*; wanted"),

@@ -23,7 +23,7 @@ from biounet.learning.processes import from_first
 from biounet.learning.run_folder import Record, open_run
 from biounet.learning.setup import Request
 from biounet.learning.training import train as train_run
-from biounet.model import ModelFile, read_model, write_model
+from biounet.model import ModelFile, read_model, with_objects, write_model
 from biounet.network_settings import NetworkSettings
 from biounet.prediction.instances import label_objects
 from biounet.prediction.planes import iterate_planes, planes_of
@@ -102,6 +102,7 @@ def load(
     tile: int | None = PREDICTION.tile,
     average: str = PREDICTION.average,
     engine: str = PREDICTION.engine,
+    objects: dict[str, Any] = PREDICTION.objects,
 ) -> Model:
     """Read a model file, the best model of a run folder, or a network that comes with biounet.
 
@@ -114,8 +115,9 @@ def load(
         average: `none`, `d4` (the 8 symmetries) or `rotations:N`.
         engine: `auto` (the fastest that is installed; measured once), `torch`, `openvino` or
             `onnx`.
+        objects: settings of labels in place of the model's, such as `{"threshold": 0.9}`.
     """
-    file = find_model(path)
+    file = with_objects(find_model(path), objects)
     return Model(file, make_predictor(file, device, precision, tile, average, engine))
 
 

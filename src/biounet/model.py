@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from biounet.config import Settings, validated_settings
+from biounet.config import Settings, merged, validated_settings
 from biounet.errors import InputError
 from biounet.networks import build_network
 
@@ -126,6 +126,24 @@ def read_model(path: Path) -> ModelFile:
         ) from None
     _check_tensors(path, weights, model.settings)
     return model
+
+
+def with_objects(model: ModelFile, said: dict[str, Any]) -> ModelFile:
+    """A model that makes labels in another way: `said` are names and values of `ObjectSettings`.
+
+    Raises:
+        InputError: a wrong name or value, or single objects of a model of several classes.
+    """
+    settings = validated_settings(merged(model.settings.model_dump(), {"objects": said}))
+    before, after = model.settings.objects.method, settings.objects.method
+    n_classes = settings.network.classes
+    if before == "classes" and after != "classes" and n_classes > 2:
+        raise InputError(
+            f"objects.method = {after!r} for a model of {n_classes} classes",
+            "'classes', since single objects are of background and one class",
+            "leave the method as it is",
+        )
+    return replace(model, settings=settings)
 
 
 def _check_tensors(path: Path, weights: dict[str, Tensor], settings: Settings) -> None:

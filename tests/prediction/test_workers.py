@@ -29,6 +29,7 @@ OPTIONS = PredictionSettings(
     tile=76,
     memory_bytes=80 * 80 * 28,
     block_px=32,
+    objects={"threshold": 0.5},  # not the model's own
 )
 
 

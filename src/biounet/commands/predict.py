@@ -2,9 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from biounet.commands.output import say, warnings_as_lines
+from biounet.commands.said import said_objects
 from biounet.errors import InputError
 
 
@@ -21,6 +24,7 @@ def predict(
     axes: str | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
+    change: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
 ) -> int:
     """Segment images of any size; run again, it does only what is missing.
 
@@ -56,6 +60,8 @@ def predict(
         Processes on this machine, 1 unless said; the threads are divided among them.
     scheduler
         Address of a Dask scheduler whose workers compute instead.
+    change
+        A setting of labels in place of the model's, as `objects.threshold=0.9`; can be repeated.
     """
     from biounet.config import PredictionSettings
     from biounet.prediction.jobs.files import predict_files
@@ -75,6 +81,7 @@ def predict(
         "axes": axes,
         "workers": workers,
         "scheduler": scheduler,
+        "objects": said_objects(change),
     }
     options = PredictionSettings.model_validate(
         {name: value for name, value in said.items() if value is not None}

@@ -13,16 +13,16 @@ import json
 import os
 import secrets
 import threading
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
-from biounet.config import PredictionSettings
+from biounet.config import ObjectSettings, PredictionSettings
 from biounet.errors import InputError
 from biounet.geometry import Shape
 from biounet.images.atomic import cannot_write
-from biounet.model import read_model
+from biounet.model import read_model, with_objects
 from biounet.prediction.engines import choose_device
 from biounet.prediction.jobs.sharing import (
     LARGEST_BATCH,
@@ -58,6 +58,7 @@ class Recipe:
         engine, precision, device: as resolved, never `auto`.
         tile: the largest input tile, in px.
         average: `none`, `d4` or `rotations:N`.
+        objects: how labels are made: as the model says, changed as was asked.
         threads: of each worker.
         axes: the names of axes that were given, or None.
     """
@@ -69,6 +70,7 @@ class Recipe:
     device: str
     tile: Shape
     average: str
+    objects: ObjectSettings
     threads: int
     axes: str | None
 
@@ -94,15 +96,22 @@ def settle_recipe(
     wanted = _choose(model_path, options, found, threads, ahead)
     if found is None:
         return _write_once(wanted, out)
-    for field in fields(Recipe):
-        there, asked = getattr(found, field.name), getattr(wanted, field.name)
-        if there != asked:
+    there = _by_name(found)
+    for name, asked in _by_name(wanted).items():
+        if there[name] != asked:
             raise InputError(
-                f"results with {field.name} {_shown(there)} in {out}",
+                f"results with {name} {_shown(there[name])} in {out}",
                 f"{_shown(asked)}, as asked now: results are never mixed",
                 "choose another --out, or ask for what is there",
             )
     return found
+
+
+def _by_name(recipe: Recipe) -> dict[str, object]:
+    """Each choice, those about labels one by one."""
+    choices = asdict(recipe)
+    objects = choices.pop("objects").model_dump()
+    return choices | {f"objects.{name}": value for name, value in objects.items()}
 
 
 def read_recipe(out: Path) -> Recipe | None:
@@ -110,12 +119,14 @@ def read_recipe(out: Path) -> Recipe | None:
     path = out / RECIPE_NAME
     try:
         tree = json.loads(path.read_text())
-        return Recipe(**{**tree, "tile": tuple(tree["tile"])})
+        tree["tile"] = tuple(tree["tile"])
+        tree["objects"] = ObjectSettings.model_validate(tree["objects"])
+        return Recipe(**tree)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
-            f"{path}, which cannot be read ({error})",
+            f"{path}, which cannot be read ({' '.join(str(error).split())})",
             "the settings of the results beside it",
             "choose another --out",
         ) from None
@@ -164,8 +175,9 @@ def _make(model_path: Path, recipe: Recipe) -> Predictor:
             "put it back",
         )
     torch.set_num_threads(recipe.threads)
+    model = with_objects(read_model(model_path), recipe.objects.model_dump())
     made = make_predictor(
-        read_model(model_path), recipe.device, recipe.precision, None, recipe.average, recipe.engine
+        model, recipe.device, recipe.precision, None, recipe.average, recipe.engine
     )
     if (made.engine_name, made.precision) != (recipe.engine, recipe.precision):
         raise InputError(
@@ -219,10 +231,11 @@ def _choose(
 ) -> Recipe:
     """What is asked; what is left open is as found, or else chosen for this machine."""
     sha256 = sha256_of(model_path)
+    model = with_objects(read_model(model_path), options.objects)
     if found is None:
         torch.set_num_threads(threads)
         made = make_predictor(
-            read_model(model_path),
+            model,
             options.device,
             options.precision,
             options.tile,
@@ -239,6 +252,7 @@ def _choose(
             device=device,
             tile=made.input_shape,
             average=options.average,
+            objects=model.settings.objects,
             threads=threads,
             axes=options.axes,
         )
@@ -247,7 +261,7 @@ def _choose(
         return recipe
     tile = found.tile
     if options.tile is not None:
-        network = read_model(model_path).settings.network
+        network = model.settings.network
         tile = network.footprint.round_down((options.tile,) * network.dimensions)
     return replace(
         found,
@@ -258,6 +272,7 @@ def _choose(
         device=found.device if options.device == "auto" else _device_named(options.device),
         tile=tile,
         average=options.average,
+        objects=model.settings.objects,
         axes=options.axes,
     )
 
@@ -271,11 +286,12 @@ def _device_named(wanted: str) -> str:
 def _write_once(recipe: Recipe, out: Path) -> Recipe:
     """Write the recipe, unless another process was faster; then it must be the same."""
     path = out / RECIPE_NAME
+    text = json.dumps(asdict(recipe), default=ObjectSettings.model_dump, indent=1) + "\n"
     temporary = out / f".tmp-{secrets.token_hex(4)}-{RECIPE_NAME}"
     try:
         out.mkdir(parents=True, exist_ok=True)
         try:
-            temporary.write_text(json.dumps(asdict(recipe), indent=1) + "\n")
+            temporary.write_text(text)
             os.link(temporary, path)
         finally:
             with contextlib.suppress(OSError):
