@@ -42,7 +42,9 @@ class Group:
     @property
     def title(self) -> str:
         """Of its row."""
-        return self.row if self.average == "none" else f"{self.row}, averaged over {self.average}"
+        average, _, method = self.average.partition("+")
+        averaged = "" if average == "none" else f", averaged over {average}"
+        return self.row + averaged + (f", {method}" if method else "")
 
     def values(self, key: str) -> list[float]:
         """A measure of every run."""

@@ -43,11 +43,12 @@ from biounet.version import __version__
 SAVED: dict[Kind, str] = {"isbi2012": "probabilities", "seg": "ctc", "matching": "labels"}
 METRICS: dict[Kind, str] = {"isbi2012": "isbi2012", "seg": "ctc", "matching": "matching"}
 AVERAGES: dict[Kind, tuple[str, ...]] = {
-    "isbi2012": ("none", "d4"),
-    "seg": ("none",),
-    "matching": ("none",),
+    "isbi2012": ("none", "d4", "d4+agglomeration"),
+    "seg": ("none", "d4"),
+    "matching": ("none", "d4"),
 }
-"""What is predicted with, and scored as a row of its own each."""
+"""What is predicted with, each scored as a row of its own: averaging, and the method of objects
+where that is not the model's."""
 
 
 class RunOptions(BaseModel):
@@ -56,7 +57,7 @@ class RunOptions(BaseModel):
     Attributes:
         truth: to learn from, of the Cell Tracking Challenge.
         start_from: a model, as for `train --from`.
-        averages: at prediction, each a row of its own; none: those of the set.
+        averages: at prediction, each a row of its own (see `AVERAGES`); none: those of the set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -171,13 +172,15 @@ def do(job: Job, data: Path, out: Path, device: str, commit: str) -> str | None:
         commands[0] += ["--from", os.path.relpath(model, out) if there else model]
     averages = (job.row.options.averages or AVERAGES[kind]) if split.scored else ()
     images, labels = ("01", "01_GT") if kind == "seg" else ("images", "labels")
-    for average in averages:
-        predicted = f"{folder}/predicted-{average.replace(':', '-')}"
+    for kind_of_row in averages:
+        predicted = f"{folder}/predicted-{kind_of_row.replace(':', '-')}"
+        average, _, method = kind_of_row.partition("+")
+        objects = [f"--set=objects.{w}" for w in (f"method={method}", "threshold=0") if method]
         result_folder = f"{predicted}/01_RES" if kind == "seg" else predicted
         commands += [
             [
                 *("predict", f"{folder}/run", f"data/{stem}-scored/{images}"),
-                *("--out", predicted, "--save", SAVED[kind]),
+                *("--out", predicted, "--save", "labels" if method else SAVED[kind], *objects),
                 *("--average", average, "--device", device),
             ],
             [

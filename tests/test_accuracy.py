@@ -164,7 +164,7 @@ def test_a_run_is_written_down_and_not_done_again(usiigaci: Path, tmp_path: Path
     result = json.loads(path.read_text())
     assert (result["commit"], result["seed"], result["steps"]) == ("c0", 0, 2)
     assert (result["n_training"], result["n_scored"]) == (4, 4)
-    assert set(result["scores"]) == {"none"}
+    assert set(result["scores"]) == {"none", "d4"}
     # The scores are those of the process that is written down, and its paths no machine's.
     assert result["commands"][2].startswith(f"biounet evaluate runs/{name}/predicted-none/01_RES")
     evaluated = json.loads((out / f"runs/{name}/predicted-none.json").read_text())

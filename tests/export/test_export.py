@@ -200,6 +200,7 @@ def test_bioimageio_declares_grey_values_tiles_and_credits(tmp_path):
     [
         ({"threshold": 0.75, "minimum_size_px": 30, "grow_px": 2}, ("0.25", "30 px", "2 layers")),
         ({"grow_px": 7, "grow_threshold": 0.625}, ("by 7 layers", "at most 0.375", "Holes")),
+        ({"method": "agglomeration", "merge_threshold": 0.55}, ("below 0.55", "below 0.5")),
         ({"method": "classes"}, ("most probable",)),
     ],
 )

@@ -61,6 +61,12 @@ def _objects(objects: ObjectSettings) -> str:
         "Objects are the connected components (4-connected; 6 in 3-D) where the probability of"
         f" background is below {threshold}."
     ]
+    if objects.method == "agglomeration":
+        steps = [
+            "Objects are the basins of the smoothed probability of background, merged where its"
+            f" mean along their common boundary is below {objects.merge_threshold:g}, and cut to"
+            f" where it is below {threshold}."
+        ]
     if objects.fill_holes:
         steps.append("Holes in an object are filled.")
     if objects.minimum_size_px > 1:
