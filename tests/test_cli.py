@@ -3,6 +3,7 @@
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -385,6 +386,41 @@ def test_a_full_disk_is_one_line(data: Path, tmp_path: Path) -> None:
     assert "written" in done.stderr or "room" in done.stderr
     assert not list((tmp_path / "run").rglob("*.safetensors"))
     assert not list((tmp_path / "run").rglob(".tmp*"))
+
+
+UNTIMELY = """
+import atexit, os, signal, sys, time
+from biounet import cli
+
+def press():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.01)
+
+class Finalized:
+    def __del__(self):
+        press()
+
+def work(*_, **__):
+    if sys.argv[1] == "finalizer":
+        Finalized()
+        time.sleep(60)
+    else:
+        atexit.register(press)
+
+cli.app = work
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "code", "told"),
+    [("finalizer", 130, "biounet: stopped\n"), ("exit", -signal.SIGINT, "")],
+)
+def test_ctrl_c_where_python_would_swallow_it(moment: str, code: int, told: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", UNTIMELY, moment], capture_output=True, text=True, timeout=50
+    )
+    assert (done.returncode, done.stderr) == (code, told)
 
 
 def test_help_needs_no_torch_and_shows_an_example() -> None:

@@ -3,7 +3,13 @@
 Commands import what they need when they run, so that `--help` is instant.
 """
 
+import atexit
+import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Timer
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -31,6 +37,30 @@ for command in (demo, train, predict, evaluate, report, inspect, export, studio,
     app.command(command)
 
 
+@contextmanager
+def _ctrl_c_stops() -> Iterator[None]:
+    """Send Ctrl-C again if it came in a finalizer, out of which Python raises nothing.
+
+    From the end on it ends the process at once: nothing is left to be done, and Python, on its
+    way out, would tell of it in many lines.
+    """
+    tell = sys.unraisablehook
+
+    def send_again(raised: "sys.UnraisableHookArgs") -> None:
+        if isinstance(raised.exc_value, KeyboardInterrupt):
+            Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()  # now it would be lost again
+        else:
+            tell(raised)
+
+    sys.unraisablehook = send_again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = tell
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
+
+
+@_ctrl_c_stops()
 def main() -> None:
     """Run a command; a user's mistake is one line on standard error and exit code 2."""
     try:
