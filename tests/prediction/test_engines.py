@@ -302,6 +302,17 @@ def test_an_engine_that_fails_or_lies_is_replaced(name, impostor, why, monkeypat
     assert not timings.exists()  # a choice among too few is not remembered
 
 
+def test_ctrl_c_while_a_runtime_is_imported_stops(monkeypatch, timings):
+    """Their own import makes another error of it."""
+
+    def interrupted(*_):
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    monkeypatch.setattr(engine_choice, "openvino_engine", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        choose_engine(a_model(), CPU, "auto", "float32", timings)
+
+
 def test_one_wrong_pixel_in_a_hundred_is_seen(monkeypatch, timings):
     def slightly_wrong(graph, n_threads):
         right = onnx_engine(graph, n_threads)

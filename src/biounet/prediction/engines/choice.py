@@ -204,6 +204,8 @@ def _checked(name: str, judge: Judge) -> Engine:
         engine = _build(name, judge)
         found = agreement(engine(judge.probe), judge.reference)
     except Exception as error:  # whatever the runtimes of other makers raise
+        if isinstance(error.__cause__, KeyboardInterrupt):  # Ctrl-C during their import
+            raise error.__cause__ from None
         raise EngineError(f"{name} cannot be used: {' '.join(str(error).split())}") from error
     if not is_equal(found, judge.lost):
         raise EngineError(f"{name} cannot be used: its numbers are not PyTorch's ({found})")
