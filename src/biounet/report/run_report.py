@@ -145,6 +145,8 @@ def _machine(start: Record) -> str:
     threads = start.get("threads")
     if start.get("device", "cpu") != "cpu":
         return str(start["device"])
+    if threads == 1:
+        return "one CPU thread"
     return f"{threads} CPU threads" if threads else "a CPU"
 
 
