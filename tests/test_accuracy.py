@@ -269,6 +269,19 @@ def test_the_table_by_hand() -> None:
     assert "Scored on slices 20 to 29" in below
 
 
+def test_a_row_tells_averaging_and_the_method_of_objects() -> None:
+    titles = [
+        pages.Group("fast", "1 min", None, scored_as, ()).title
+        for scored_as in ("none", "d4", "d4+agglomeration", "none+agglomeration")
+    ]
+    assert titles == [
+        "fast",
+        "fast, averaged over d4",
+        "fast, averaged over d4, agglomeration",
+        "fast, agglomeration",
+    ]
+
+
 def test_tables_are_filled_between_their_marks(tmp_path: Path) -> None:
     docs = tmp_path / "results.md"
     docs.write_text(

@@ -3,8 +3,8 @@
 A threshold joins two cells wherever the wall between them has a gap of one pixel. Here a gap counts
 for no more than its share of the wall: the basins of the smoothed probability of background are
 merged in the order of the mean probability of background along their common boundary, as long as
-that is low. (Merging by the strength of boundaries: Arbelaez et al. 2011, doi:10.1109/TPAMI.2010.161;
-average linkage for neurons: Bailoni et al. 2022, arXiv:1906.11713.)
+that is low. (Merging by the strength of boundaries: Arbelaez et al. 2011,
+doi:10.1109/TPAMI.2010.161; average linkage for neurons: Bailoni et al. 2022, arXiv:1906.11713.)
 """
 
 import numpy as np
