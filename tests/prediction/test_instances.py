@@ -61,6 +61,12 @@ def test_a_pixel_at_the_threshold_of_growth_is_grown_into() -> None:
     assert label_objects(p, grown).tolist() == [[1, 1, 0]]
 
 
+def test_without_a_threshold_of_growth_rounding_stops_none() -> None:
+    p = np.array([[[0.1, np.nextafter(np.float32(1), np.float32(2))]], [[0.9, 0]]], np.float32)
+    assert 1 - p[0, 0, 1] < 0
+    assert label_objects(p, BARE.model_copy(update={"grow_px": 1})).tolist() == [[1, 1]]
+
+
 def test_an_object_does_not_grow_across_a_gap() -> None:
     p = probabilities([[0.9, 0.1, 0.7, 0.7]])
     grown = BARE.model_copy(update={"threshold": 0.8, "grow_px": 3, "grow_threshold": 0.5})

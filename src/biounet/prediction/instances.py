@@ -50,8 +50,9 @@ def core_labels(probabilities: NDArray[np.float32], settings: ObjectSettings) ->
 
 
 def growable(probabilities: NDArray[np.float32], settings: ObjectSettings) -> NDArray[np.bool_]:
-    """The pixels that cores may grow into."""
-    return np.asarray(1 - probabilities[0] >= settings.grow_threshold)
+    """The pixels that cores may grow into; all, for a threshold of 0, whatever rounding does."""
+    foreground = 1 - probabilities[0]
+    return np.asarray((foreground >= settings.grow_threshold) | (settings.grow_threshold == 0))
 
 
 def fill_holes(labels: NDArray[np.int32]) -> NDArray[np.int32]:
