@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from biounet.config import ObjectSettings
-from biounet.prediction.agglomeration import agglomerate
 
 NONE = np.iinfo(np.int32).max
 """In place of the background while objects grow, so that the smallest id around a pixel is one."""
@@ -45,6 +44,8 @@ def core_labels(probabilities: NDArray[np.float32], settings: ObjectSettings) ->
     """The components or regions above the threshold, numbered from 1; no more done to them."""
     certain = 1 - probabilities[0] > settings.threshold
     if settings.method == "agglomeration":
+        from biounet.prediction.agglomeration import agglomerate  # here: its imports take 0.3 s
+
         return np.where(certain, agglomerate(probabilities[0], settings.merge_threshold), 0)
     return np.asarray(ndimage.label(certain)[0], np.int32)
 
