@@ -64,6 +64,8 @@ def test_borders_are_cut_half_a_stride_wide_and_cores_grow_a_quarter_of_a_cell()
     assert paper.weights.border_width_px == 1
     mask, _ = derive_settings(facts(labels_are="mask", object_px=None), MACHINE, "fast", {})
     assert (mask.objects.grow_px, mask.weights.border_width_px) == (0, 1)
+    fine, _ = derive_settings(facts(), MACHINE, "fast", {"network": {"first_stride": [1, 1]}})
+    assert fine.weights.border_width_px == 1
     said = {"weights": {"border_width_px": 3}, "objects": {"grow_px": 1}}
     asked, _ = derive_settings(facts(object_px=90.0), MACHINE, "fast", said)
     assert (asked.weights.border_width_px, asked.objects.grow_px) == (3, 1)

@@ -193,11 +193,11 @@ def _for_speed(facts: Facts, machine: Machine, kind: str, said: dict[str, Any]) 
     choices = [Choice("network.depth", depth, why)]
     if stride > 1:
         choices.append(Choice("network.first_stride", (stride,) * dimensions, why))
+    depth = said.get("depth", depth)
+    stride = max(said.get("first_stride") or (stride,))
     if stride > 2 and facts.labels_are == "instances":
         thin = f"a thinner border is lost among blocks of {stride} px"
         choices.append(Choice("weights.border_width_px", stride // 2, thin))
-    depth = said.get("depth", depth)
-    stride = max(said.get("first_stride") or (stride,))
     if dimensions == 3:
         factors, spacing = _anisotropic_pooling(facts.pixel_size_um, depth)
         choices.append(Choice("network.pooling", factors, spacing))
