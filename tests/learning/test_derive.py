@@ -71,6 +71,27 @@ def test_borders_are_cut_half_a_stride_wide_and_cores_grow_a_quarter_of_a_cell()
     assert (asked.weights.border_width_px, asked.objects.grow_px) == (3, 1)
 
 
+@pytest.mark.parametrize(
+    ("object_px", "said", "spacing_px", "n_points"),
+    [
+        (22.0, {}, 64, 8),  # 388 px and two margins of 40
+        (90.0, {}, 128, 8),  # images of 600 px and two margins of 176
+        (90.0, {"network": {"first_stride": [2, 2], "depth": 4}}, 128, 7),  # a context of 368 px,
+        (22.0, {"training": {"patch_px": 100}}, 64, 4),
+        (22.0, {"network": {"kind": "fcn"}}, 64, 8),
+    ],
+)
+def test_elastic_deformation_bends_single_objects(
+    object_px: float, said: dict[str, dict[str, object]], spacing_px: int, n_points: int
+) -> None:
+    shapes = ((600, 700),)
+    settings, _ = derive_settings(facts(object_px=object_px, shapes=shapes), MACHINE, "fast", said)
+    bent = settings.augmentation
+    assert (bent.elastic_std_px, bent.elastic_grid) == (spacing_px / 8, n_points)
+    paper, _ = derive_settings(facts(object_px=object_px), MACHINE, "paper", said)
+    assert (paper.augmentation.elastic_std_px, paper.augmentation.elastic_grid) == (10, 3)
+
+
 def test_patches_fit_into_memory() -> None:
     little = Machine(n_cores=4, memory_bytes=2**29, device="cpu")
     settings, choices = derive_settings(facts(object_px=10.0), little, "fast", {})

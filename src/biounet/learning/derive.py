@@ -33,6 +33,14 @@ PATCH_PX = 388
 GROWTH = 0.25
 """Of the objects' diameter: how far their cores may grow."""
 
+ELASTIC_STRIDES = 32
+"""Between the vectors of elastic deformation: one to three objects, as `_scale` chooses strides."""
+
+ELASTIC_STRENGTH = 1 / 8
+"""Standard deviation of the vectors, of the way between them. On 2 to 4 images of three sets better
+than 1/5, than 1/28 (the paper's 10 px and 3 x 3 vectors on its tile) and none (`docs/results.md`).
+"""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -126,9 +134,7 @@ def derive_settings(
     choices = _from_data(facts)
     if preset == "fast":
         choices += (
-            _dense(facts)
-            if kind == "sliding-window"
-            else _for_speed(facts, machine, kind, said.get("network", {}))
+            _dense(facts) if kind == "sliding-window" else _for_speed(facts, machine, kind, said)
         )
     if kind == "sliding-window":
         choices = [
@@ -184,17 +190,19 @@ def _from_data(facts: Facts) -> list[Choice]:
 
 
 def _for_speed(facts: Facts, machine: Machine, kind: str, said: dict[str, Any]) -> list[Choice]:
-    """Network and patch for the fewest minutes; `said`: the user's own settings of the network."""
+    """Network, patch and deformation for the fewest minutes; `said`: the user's own settings."""
     dimensions = len(facts.shapes[0])
     side = int(np.median([min(shape[-2:]) for shape in facts.shapes]))
     stride, depth, why = _scale(facts, side)
+    network = said.get("network", {})
+    spacing_px = ELASTIC_STRIDES * stride
     if kind == "fcn" and dimensions == 2:  # the same context, without strides
         stride, depth = 1, depth + stride // 2
     choices = [Choice("network.depth", depth, why)]
     if stride > 1:
         choices.append(Choice("network.first_stride", (stride,) * dimensions, why))
-    depth = said.get("depth", depth)
-    stride = max(said.get("first_stride") or (stride,))
+    depth = network.get("depth", depth)
+    stride = max(network.get("first_stride") or (stride,))
     if stride > 2 and facts.labels_are == "instances":
         thin = f"a thinner border is lost among blocks of {stride} px"
         choices.append(Choice("weights.border_width_px", stride // 2, thin))
@@ -211,6 +219,13 @@ def _for_speed(facts: Facts, machine: Machine, kind: str, said: dict[str, Any]) 
     while patch > 32 and needed(patch) > machine.memory_bytes / 2:
         patch, why = patch * 3 // 4, "larger patches would take more than half of the free memory"
     choices.append(Choice("training.patch_px", patch, why))
+    patch = said.get("training", {}).get("patch_px", patch)
+    n_spaces = max(1, round((patch + 2 * stride * margin_strides(depth)) / spacing_px))
+    bent = f"vectors {spacing_px} px apart bend single objects"
+    choices += [
+        Choice("augmentation.elastic_grid", n_spaces + 1, bent),
+        Choice("augmentation.elastic_std_px", spacing_px * ELASTIC_STRENGTH, bent),
+    ]
     return choices
 
 
@@ -237,8 +252,13 @@ def patch_bytes(patch_px: int, depth: int, width: int, stride: int, dimensions: 
 
     Measured for 2-D networks: 35 to 39 in bfloat16, 49 in float32.
     """
-    margin_px = 6 * 2**depth - 4
-    return 50 * width * int((patch_px / stride + 2 * margin_px) ** dimensions)
+    side = patch_px / stride + 2 * margin_strides(depth)
+    return 50 * width * int(side**dimensions)
+
+
+def margin_strides(depth: int) -> int:
+    """What a U-Net sees beyond each side of what it predicts, in first strides."""
+    return 6 * 2**depth - 4
 
 
 def _head(choices: Sequence[Choice]) -> list[Choice]:
