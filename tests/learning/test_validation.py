@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from biounet.config import ObjectSettings
 from biounet.images.dataset import Annotated
@@ -74,3 +75,18 @@ def test_the_thresholds_of_cores_and_of_growth_are_found_together() -> None:
     without = tune_objects([probabilities], [item], "instances", none, kept, lambda: False)
     assert without.grow_px == 0
     assert score([probabilities], [item], "instances", without).value < 0.5
+
+
+@pytest.mark.parametrize(("n_cells", "strict"), [(900, False), (100, True)])
+def test_of_nearly_equal_settings_the_least_strict_is_taken(n_cells: int, strict: bool) -> None:
+    """Two cells are joined by a bridge of 0.87: of many cells, not worth a threshold of 0.9."""
+    side = 8 * round(n_cells**0.5)
+    truth, n = ndimage.label(np.kron(np.ones((side // 8, side // 8)), np.pad(np.ones((6, 6)), 1)))
+    assert n == n_cells
+    p = np.where(truth > 0, 0.99, 0.01).astype(np.float32)
+    p[3:5, 6:10] = 0.87
+    item = Annotated("cells", np.zeros((1, side, side), np.uint8), truth)
+    found = tune_objects(
+        [np.stack([1 - p, p])], [item], "instances", PLAIN, frozenset(), lambda: False
+    )
+    assert (found.threshold > 0.87) == strict
