@@ -341,7 +341,7 @@ def test_resuming_with_other_settings_or_data_is_refused(
 
 
 def command(*words: str | Path) -> list[str]:
-    return [sys.executable, "-W", "ignore", "-m", "biounet.cli", *map(str, words)]
+    return [sys.executable, "-W", "ignore", "-m", "biounet", *map(str, words)]
 
 
 def test_ctrl_c_tells_what_is_there(
@@ -421,6 +421,20 @@ def test_ctrl_c_where_python_would_swallow_it(moment: str, code: int, told: str)
         [sys.executable, "-c", UNTIMELY, moment], capture_output=True, text=True, timeout=50
     )
     assert (done.returncode, done.stderr) == (code, told)
+
+
+def test_ctrl_c_while_the_program_is_loaded() -> None:
+    code = (
+        "import sys\n"
+        "class Pressed:\n"
+        "    def find_spec(name, *_):\n"
+        "        if name == 'cyclopts': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Pressed)\n"
+        "from biounet.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stderr) == (130, "biounet: stopped\n")
 
 
 def test_help_needs_no_torch_and_shows_an_example() -> None:

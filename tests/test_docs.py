@@ -67,7 +67,7 @@ def test_the_tutorial_runs(tmp_path: Path) -> None:
         for command in text.splitlines():
             small = re.sub(r"--minutes \d+", f"--steps 3 {SMALL}", command)
             assert small != command or not command.startswith("biounet train")
-            run(["-W", "ignore", "-m", "biounet.cli", *shlex.split(small)[1:]], tmp_path)
+            run(["-W", "ignore", "-m", "biounet", *shlex.split(small)[1:]], tmp_path)
     names = {path.name for path in (tmp_path / "segmented").iterdir()}
     assert {f"cells08_{end}" for end in ("labels.tif", "table.csv")} <= names
     assert (tmp_path / "run" / "report.html").exists()

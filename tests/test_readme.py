@@ -61,7 +61,7 @@ def test_every_command_runs(folder: Path) -> None:
         command = re.sub(r"--minutes \d+", "--steps 3", command)
         words = shlex.split(command + (" " + small if command.startswith("biounet train") else ""))
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "biounet.cli", *words[1:]],
+            [sys.executable, "-W", "ignore", "-m", "biounet", *words[1:]],
             cwd=folder,
             capture_output=True,
             text=True,
@@ -93,7 +93,7 @@ def test_the_python_runs(folder: Path) -> None:
 
 def test_the_demo_goes_to_its_end(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "biounet.cli", "demo", "--minutes", "0.2"],
+        [sys.executable, "-W", "ignore", "-m", "biounet", "demo", "--minutes", "0.2"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -112,7 +112,7 @@ def test_the_demo_finds_the_cells(tmp_path: Path) -> None:
             "-W",
             "ignore",
             "-m",
-            "biounet.cli",
+            "biounet",
             "demo",
             "--out",
             str(tmp_path / "demo"),

@@ -84,7 +84,3 @@ def main() -> None:
     except KeyboardInterrupt as stopped:
         print("; ".join(["biounet: stopped", *map(str, stopped.args)]), file=sys.stderr)  # noqa: T201
         sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()

@@ -48,7 +48,7 @@ def labels_by(model_path, image, objects):
 
 
 def command(*words):
-    words = [sys.executable, "-W", "ignore", "-m", "biounet.cli", *map(str, words)]
+    words = [sys.executable, "-W", "ignore", "-m", "biounet", *map(str, words)]
     return subprocess.run(words, capture_output=True, text=True, timeout=120)
 
 
