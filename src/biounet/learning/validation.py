@@ -196,7 +196,7 @@ def tune_objects(
         pair = better
     if labels_are == "mask":
         return max(objects, paired(objects, pair), key=value)
-    near = [trial for trial in values if value(trial) > max(values.values()) - EASE]
+    near = [trial for trial in values if value(trial) >= max(values.values()) - EASE]
     best = min(near, key=lambda trial: (trial.threshold, -value(trial)))
     for name in ("grow_px", "minimum_size_px"):
         usual = getattr(best, name)
