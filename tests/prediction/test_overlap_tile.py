@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biounet.config import UNetSettings
+from biounet.errors import InputError
 from biounet.geometry import plan_tiles
 from biounet.images.regions import Pixels
 from biounet.model import Intensity
@@ -182,3 +183,13 @@ def test_normalise_by_channel() -> None:
     grey = np.array([[[10, 20]], [[1, 3]]], np.uint16)
     got = normalise(grey, Intensity((10.0, 1.0), (10.0, 2.0)))
     np.testing.assert_array_equal(got, np.array([[[0, 1]], [[0, 1]]], np.float32))
+
+
+def test_pixels_that_are_no_numbers_are_refused() -> None:
+    """They would spread over whole contexts, as background; training-set statistics hide them."""
+    network = UNetSettings(width=2, depth=1)
+    image = np.zeros((1, 40, 40), np.float32)
+    image[0, 3, 5], image[0, 3, 6] = np.nan, np.inf
+    plan = plan_tiles((40, 40), network.footprint, (60, 60))
+    with pytest.raises(InputError, match=r"\d+ pixels that are NaN or infinite; wanted finite"):
+        predict_image(image, plan, PLAIN, engine_of(network, 0), 2)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from biounet.errors import InputError
 from biounet.geometry import Footprint, Tile, TilePlan
 from biounet.images.regions import Pixels, read_region
 from biounet.model import Intensity
@@ -67,7 +68,16 @@ def normalise(grey: NDArray[np.generic], intensity: Intensity) -> NDArray[np.flo
     """(value - offset) / scale of each channel of (C, …), float32.
 
     Values of more than 24 bits are shifted before they are rounded: they may lie far from 0.
+
+    Raises:
+        InputError: NaN or infinite values, which the training set's statistics do not show.
     """
+    if grey.dtype.kind == "f" and not np.isfinite(grey).all():
+        raise InputError(
+            f"{grey.size - int(np.isfinite(grey).sum())} pixels that are NaN or infinite",
+            "finite grey values",
+            "replace them (for example by the image's median) and save the image again",
+        )
     shape = (-1,) + (1,) * (grey.ndim - 1)
     dtype: Any = np.float32 if np.can_cast(grey.dtype, np.float32) else np.float64
     offset = np.array(intensity.offset, dtype).reshape(shape)
