@@ -74,7 +74,7 @@ def normalise(grey: NDArray[np.generic], intensity: Intensity) -> NDArray[np.flo
     """
     if grey.dtype.kind == "f" and not np.isfinite(grey).all():
         raise InputError(
-            f"{grey.size - int(np.isfinite(grey).sum())} pixels that are NaN or infinite",
+            "pixels that are NaN or infinite",
             "finite grey values",
             "replace them (for example by the image's median) and save the image again",
         )
