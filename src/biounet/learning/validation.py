@@ -40,8 +40,8 @@ class Score:
     details: dict[str, float]
 
 
-EASE = 0.005
-"""Of settings whose values differ by less, the least strict is taken."""
+EASE = 0.15
+"""Over sqrt(n), with n objects: about the standard error of a difference between two settings."""
 
 SCORE_NOISE = 0.05
 """Scores closer than this tell nothing about which network is better on other images."""
@@ -54,8 +54,12 @@ def score_noise(items: Sequence[Annotated], labels_are: str) -> float:
     """
     if labels_are != "instances":
         return SCORE_NOISE
-    n_objects = sum(len(np.unique(item.labels[item.labels > 0])) for item in items)
-    return max(SCORE_NOISE, 0.5 / math.sqrt(max(1, n_objects)))
+    return max(SCORE_NOISE, 0.5 / math.sqrt(max(1, n_objects(items))))
+
+
+def n_objects(items: Sequence[Annotated]) -> int:
+    """Annotated objects of all images."""
+    return sum(len(np.unique(item.labels[item.labels > 0])) for item in items)
 
 
 def predict_items(
@@ -159,7 +163,7 @@ def tune_objects(
     Then half and twice the growth, and half and twice the smallest size.
 
     Settings of instances are valued by the mean of AP and `mean_true_score`, and of nearly equal
-    ones (`EASE`) the lowest threshold of cores is taken: on images learned by heart a strict one
+    ones (within `EASE`) the lowest threshold of cores is taken: on images learned by heart a strict one
     costs nothing, on others it loses objects (`docs/results.md`).
 
     Args:
@@ -196,7 +200,8 @@ def tune_objects(
         pair = better
     if labels_are == "mask":
         return max(objects, paired(objects, pair), key=value)
-    near = [trial for trial in values if value(trial) >= max(values.values()) - EASE]
+    least = max(values.values()) - EASE / math.sqrt(max(1, n_objects(items)))
+    near = [trial for trial in values if value(trial) >= least]
     best = min(near, key=lambda trial: (trial.threshold, -value(trial)))
     for name in ("grow_px", "minimum_size_px"):
         usual = getattr(best, name)
