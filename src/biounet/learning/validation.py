@@ -162,8 +162,8 @@ def tune_objects(
     tried together: from the best of a few pairs to the better neighbour, as long as there is one.
     Then half and twice the growth, and half and twice the smallest size.
 
-    Settings of instances are valued by the mean of AP and `mean_true_score`, and of nearly equal
-    ones (within `EASE`) the lowest threshold of cores is taken: on images learned by heart a strict one
+    Settings of instances are valued by the mean of AP and `mean_true_score`. Of nearly equal ones
+    (within `EASE`) the lowest threshold of cores is taken: on images learned by heart a strict one
     costs nothing, on others it loses objects (`docs/results.md`).
 
     Args:
