@@ -163,7 +163,7 @@ def test_two_processes_make_the_steps_of_one_with_twice_the_batch(
     with pytest.raises(KeyboardInterrupt):
         in_one_process(data, tmp_path / "begun", 10, stop_at=1)
     one, two, begun = (state_of(tmp_path / name) for name in ("one", "two", "begun"))
-    assert largest_difference(one, begun) > 1e-3  # they have learned something
+    assert largest_difference(one, begun) > 1e-4  # they have learned something
     assert largest_difference(one, two) < 1e-5
     logs = [read_records(RunFolder(tmp_path / name)) for name in ("one", "two")]
     losses = [[r["loss"] for r in log if r["kind"] == "step"] for log in logs]

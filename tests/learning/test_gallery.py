@@ -111,7 +111,7 @@ def test_every_validation_image_is_scored_by_itself() -> None:
     assert [r.name for r in gallery.results] == ["nothing", "part", "right"]
     assert gallery.results[0].true_objects == {"missed": 3}
     assert gallery.results[1].true_objects == {"matched": 2, "missed": 1}
-    assert gallery.results[2].scores == {"AP": 1.0, "AP50": 1.0, "F1_50": 1.0}
+    assert gallery.results[2].scores == {"AP": 1.0, "AP50": 1.0, "F1_50": 1.0, "object_IoU": 1.0}
     assert [v.view.name for v in gallery.views] == ["nothing", "part", "right"]
     assert sorted(gallery.predicted_sizes_px) == [36, 36, 36, 156, 156]
     unknown = Annotated("unknown", image, np.where(truth == 1, 0, truth), truth != 1)

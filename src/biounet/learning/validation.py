@@ -84,7 +84,7 @@ def score(
 ) -> Score:
     """Instances: mean average precision over IoU thresholds 0.5 to 0.9. Else: mean IoU.
 
-    `mean_true_score`: the mean IoU of the true objects, 0 for each that is not found.
+    `object_IoU`: the mean IoU of the true objects, 0 for each that is not found.
     """
     if labels_are == "instances":
         matchings = [
@@ -100,7 +100,7 @@ def score(
         details = {
             "AP50": pooled[0].ap,
             "F1_50": pooled[0].f1,
-            "mean_true_score": sum(m.iou_sum for m in found) / max(1, n_true),
+            "object_IoU": sum(m.iou_sum for m in found) / max(1, n_true),
         }
         return Score("AP", mean_ap, details)
     n_classes = probabilities[0].shape[0]
@@ -162,7 +162,7 @@ def tune_objects(
     tried together: from the best of a few pairs to the better neighbour, as long as there is one.
     Then half and twice the growth, and half and twice the smallest size.
 
-    Settings of instances are valued by the mean of AP and `mean_true_score`. Of nearly equal ones
+    Settings of instances are valued by the mean of AP and `object_IoU`. Of nearly equal ones
     (within `EASE`) the lowest threshold of cores is taken: on images learned by heart a strict one
     costs nothing, on others it loses objects (`docs/results.md`).
 
@@ -211,7 +211,7 @@ def tune_objects(
 
 def _value(reached: Score) -> float:
     """What settings of labels are chosen by."""
-    return (reached.value + reached.details.get("mean_true_score", reached.value)) / 2
+    return (reached.value + reached.details.get("object_IoU", reached.value)) / 2
 
 
 def _neighbours(pair: tuple[int, int]) -> list[tuple[int, int]]:

@@ -6,7 +6,13 @@ from biounet.report.charts import Curve, curves_svg, smoothed
 from biounet.report.page import Picture, Pictures, Section
 
 OPTIMISERS = {"sgd": "SGD", "adamw": "AdamW"}
-SCORE_NAMES = {"AP": "mean AP", "AP50": "AP at IoU 0.5", "IoU": "mean IoU", "Dice": "mean Dice"}
+SCORE_NAMES = {
+    "AP": "mean AP",
+    "AP50": "AP at IoU 0.5",
+    "object_IoU": "IoU of true objects",
+    "IoU": "mean IoU",
+    "Dice": "mean Dice",
+}
 
 
 def learning_section(records: list[Record], settings: Settings) -> Section | None:
