@@ -37,9 +37,8 @@ ELASTIC_STRIDES = 32
 """Between the vectors of elastic deformation: one to three objects, as `_scale` chooses strides."""
 
 ELASTIC_STRENGTH = 1 / 8
-"""Standard deviation of the vectors, of the way between them. On 2 to 4 images of three sets better
-than 1/5, than 1/28 (the paper's 10 px and 3 x 3 vectors on its tile) and none (`docs/results.md`).
-"""
+"""Standard deviation of the vectors, of the way between them. On 2 ISBI slices and 4 nuclei images
+no worse than 1/5, none, or the paper's 10 px and 3 x 3 vectors, 1/28 (`docs/results.md`)."""
 
 
 @dataclass(frozen=True)
@@ -194,8 +193,7 @@ def _for_speed(facts: Facts, machine: Machine, kind: str, said: dict[str, Any]) 
     dimensions = len(facts.shapes[0])
     side = int(np.median([min(shape[-2:]) for shape in facts.shapes]))
     stride, depth, why = _scale(facts, side)
-    network = said.get("network", {})
-    spacing_px = ELASTIC_STRIDES * stride
+    network, object_scale = said.get("network", {}), stride
     if kind == "fcn" and dimensions == 2:  # the same context, without strides
         stride, depth = 1, depth + stride // 2
     choices = [Choice("network.depth", depth, why)]
@@ -220,13 +218,18 @@ def _for_speed(facts: Facts, machine: Machine, kind: str, said: dict[str, Any]) 
         patch, why = patch * 3 // 4, "larger patches would take more than half of the free memory"
     choices.append(Choice("training.patch_px", patch, why))
     patch = said.get("training", {}).get("patch_px", patch)
-    n_spaces = max(1, round((patch + 2 * stride * margin_strides(depth)) / spacing_px))
-    bent = f"vectors {spacing_px} px apart bend single objects"
-    choices += [
-        Choice("augmentation.elastic_grid", n_spaces + 1, bent),
-        Choice("augmentation.elastic_std_px", spacing_px * ELASTIC_STRENGTH, bent),
+    input_px = patch + 2 * stride * margin_strides(depth)
+    return [*choices, *_elastic(ELASTIC_STRIDES * object_scale, input_px)]
+
+
+def _elastic(spacing_px: int, input_px: int) -> list[Choice]:
+    """Vectors so far apart, over all that a sample shows."""
+    n_spaces = max(1, round(input_px / spacing_px))
+    why = f"vectors {spacing_px} px apart bend single objects"
+    return [
+        Choice("augmentation.elastic_grid", n_spaces + 1, why),
+        Choice("augmentation.elastic_std_px", spacing_px * ELASTIC_STRENGTH, why),
     ]
-    return choices
 
 
 def _scale(facts: Facts, side: int) -> tuple[int, int, str]:
