@@ -261,7 +261,7 @@ def patch_bytes(patch_px: int, depth: int, width: int, stride: int, dimensions: 
 
 def margin_strides(depth: int) -> int:
     """What a U-Net sees beyond each side of what it predicts, in first strides."""
-    return 6 * 2**depth - 4
+    return 6 * (1 << depth) - 4
 
 
 def _head(choices: Sequence[Choice]) -> list[Choice]:
