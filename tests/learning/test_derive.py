@@ -76,7 +76,7 @@ def test_borders_are_cut_half_a_stride_wide_and_cores_grow_a_quarter_of_a_cell()
     [
         (22.0, {}, 64, 8),  # 388 px and two margins of 40
         (90.0, {}, 128, 8),  # images of 600 px and two margins of 176
-        (90.0, {"network": {"first_stride": [2, 2], "depth": 4}}, 128, 7),  # a context of 368 px,
+        (90.0, {"network": {"first_stride": [2, 2], "depth": 4}}, 128, 7),  # two margins of 184
         (22.0, {"training": {"patch_px": 100}}, 64, 4),
         (22.0, {"network": {"kind": "fcn"}}, 64, 8),
     ],

@@ -22,6 +22,7 @@ from biounet.images.labels import (
 from biounet.images.partial import annotated_by_markers
 from biounet.images.reading import read_image
 from biounet.images.regions import Pixels
+from biounet.images.statistics import not_finite
 
 SpatialAxes = Literal["YX", "ZYX"]
 
@@ -203,8 +204,4 @@ def _check_values(image: NDArray[Any], name: str) -> None:
     if image.dtype.kind == "f":
         n_bad = image.size - int(np.isfinite(image).sum())
         if n_bad:
-            raise InputError(
-                f"{n_bad} pixels that are NaN or infinite in {name}",
-                "finite grey values",
-                "replace them (for example by the image's median) and save the image again",
-            )
+            raise not_finite(f"{n_bad} pixels that are NaN or infinite in {name}")

@@ -175,11 +175,7 @@ def _from_float_blocks(data: Pixels, axes: str, n_channels: int) -> IntensitySta
             maximum[channel] = max(maximum[channel], float(values.max()))
             parts[channel] += _fixed_parts(values)
     if n_bad:
-        raise InputError(
-            f"{n_bad} pixels that are NaN or infinite, of {math.prod(data.shape)}",
-            "finite grey values",
-            "replace them (for example by the image's median) and save the image again",
-        )
+        raise not_finite(f"{n_bad} pixels that are NaN or infinite, of {math.prod(data.shape)}")
     moments = [_join(channel_parts) for channel_parts in parts]
     return IntensityStatistics(
         mean=tuple(mean for mean, _ in moments),
@@ -204,3 +200,12 @@ def _join(parts: list[tuple[int, float, float]]) -> tuple[float, float]:
     mean = math.fsum(size * part_mean for size, part_mean, _ in parts) / n
     spread = math.fsum(s + size * (m - mean) ** 2 for size, m, s in parts)
     return mean, math.sqrt(spread / n)
+
+
+def not_finite(found: str) -> InputError:
+    """What to say of grey values that are no numbers."""
+    return InputError(
+        found,
+        "finite grey values",
+        "replace them (for example by the image's median) and save the image again",
+    )

@@ -24,7 +24,7 @@ from biounet.config import (
 )
 from biounet.errors import InputError
 from biounet.images.dataset import Annotated, DataSet
-from biounet.network_settings import FCNSettings
+from biounet.network_settings import FCNSettings, UNetSettings
 from biounet.prediction.engines import usable_cores
 
 PATCH_PX = 388
@@ -261,7 +261,7 @@ def patch_bytes(patch_px: int, depth: int, width: int, stride: int, dimensions: 
 
 def margin_strides(depth: int) -> int:
     """What a U-Net sees beyond each side of what it predicts, in first strides."""
-    return 6 * (1 << depth) - 4
+    return UNetSettings(depth=depth).footprint.margin[0]
 
 
 def _head(choices: Sequence[Choice]) -> list[Choice]:

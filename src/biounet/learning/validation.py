@@ -41,7 +41,8 @@ class Score:
 
 
 EASE = 0.15
-"""Over sqrt(n), with n objects: about the standard error of a difference between two settings."""
+"""Over sqrt(n), with n objects: settings whose values differ by no more are nearly equal. Chosen on
+eight networks of three sets (`docs/results.md`)."""
 
 SCORE_NOISE = 0.05
 """Scores closer than this tell nothing about which network is better on other images."""

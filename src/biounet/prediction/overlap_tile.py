@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from biounet.errors import InputError
 from biounet.geometry import Footprint, Tile, TilePlan
 from biounet.images.regions import Pixels, read_region
+from biounet.images.statistics import not_finite
 from biounet.model import Intensity
 from biounet.prediction.engines import Engine
 
@@ -73,11 +73,7 @@ def normalise(grey: NDArray[np.generic], intensity: Intensity) -> NDArray[np.flo
         InputError: NaN or infinite values, which the training set's statistics do not show.
     """
     if grey.dtype.kind == "f" and not np.isfinite(grey).all():
-        raise InputError(
-            "pixels that are NaN or infinite",
-            "finite grey values",
-            "replace them (for example by the image's median) and save the image again",
-        )
+        raise not_finite("pixels that are NaN or infinite")
     shape = (-1,) + (1,) * (grey.ndim - 1)
     dtype: Any = np.float32 if np.can_cast(grey.dtype, np.float32) else np.float64
     offset = np.array(intensity.offset, dtype).reshape(shape)
