@@ -2,7 +2,7 @@
 
     python benchmarks/accuracy.py run isbi2012 --data isbi2012 --out research \\
         --rows benchmarks/rows/few-images.yaml --images 1,2,5,10 --seeds 0,1,2 --minutes 20
-    python benchmarks/accuracy.py table research/results --docs docs/results.md
+    python benchmarks/accuracy.py table benchmarks/results/accuracy --docs docs/results.md
     python benchmarks/accuracy.py curve research/results isbi2012 nuclei --out docs/images/few.png
     python benchmarks/accuracy.py bars research/results isbi2012 --base fast --out docs/images/a.png
 

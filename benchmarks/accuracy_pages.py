@@ -177,7 +177,7 @@ def gain(group: Group, groups: Sequence[Group], base: str, key: str) -> float | 
 
 
 def _below(groups: Sequence[Group]) -> str:
-    """Split, machines, commits, and every command, folded away."""
+    """Split, machines, commits; folded away, commands and what rows change."""
     runs = list({run["name"]: run for group in groups for run in group.runs}.values())
 
     def every(values: Sequence[str]) -> str:
@@ -204,25 +204,18 @@ def _below(groups: Sequence[Group]) -> str:
         f"Training took {_range(minutes)} minutes a run.",
         f"Machine: {machines}. Commit: {every([run['commit'] for run in runs])}.",
     ]
-    commands = "\n".join(
-        f"# {group.row}{_changed(group.runs[0]['changes'])}\n"
-        + "\n".join(group.runs[0]["commands"])
-        for group in {g.runs[0]["name"]: g for g in groups}.values()
-    )
+    changes = {group.row: group.runs[0]["changes"] for group in groups}
+    settings = [f"# {row}: {json.dumps(change)}" for row, change in changes.items() if change]
+    commands = "\n".join([*groups[0].runs[0]["commands"], *settings])
     return (
         " ".join(facts)
-        + "\n\n<details><summary>Commands of the first seed of each row</summary>\n<pre>"
-        + html.escape(commands, quote=False)
-        + "</pre></details>"
+        + "\n\n<details><summary>Commands of the first run, and the settings of rows</summary>\n"
+        + f"<pre>{html.escape(commands, quote=False)}</pre></details>"
     )
 
 
 def _range(values: Sequence[float]) -> str:
     return " to ".join(dict.fromkeys((f"{min(values):.1f}", f"{max(values):.1f}")))
-
-
-def _changed(changes: dict[str, Any]) -> str:
-    return f": {json.dumps(changes)}" if changes else ""
 
 
 def draw_curve(results: Sequence[Result], sets: Sequence[str], part: str, out: Path) -> None:

@@ -1,6 +1,7 @@
 """The accuracy research (`benchmarks/accuracy.py`): its splits, a run of processes, its tables."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -301,6 +302,13 @@ def test_tables_are_filled_between_their_marks(tmp_path: Path) -> None:
     docs.write_text("nothing")
     with pytest.raises(InputError, match="no place"):
         pages.fill_tables(RESULTS, docs)
+
+
+def test_the_tables_of_the_docs_are_what_the_result_files_say(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    docs = Path(shutil.copy(root / "docs" / "results.md", tmp_path))
+    pages.fill_tables(pages.read_results(root / "benchmarks" / "results" / "accuracy"), docs)
+    assert docs.read_text() == (root / "docs" / "results.md").read_text()
 
 
 def test_pictures_are_drawn(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ DOCS = ROOT / "docs"
 OWN_PAGES = sorted(
     page
     for page in DOCS.rglob("*.md")
-    if page.name not in ("results.md", "performance.md", "scale.md")
+    if page.name not in ("results.md", "research.md", "performance.md", "scale.md")
 )
 SMALL = "--set network.width=4 --set network.depth=1 --set training.patch_px=24"
 

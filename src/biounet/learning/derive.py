@@ -38,7 +38,7 @@ ELASTIC_STRIDES = 32
 
 ELASTIC_STRENGTH = 1 / 8
 """Standard deviation of the vectors, of the way between them. On 2 ISBI slices and 4 nuclei images
-no worse than 1/5, none, or the paper's 10 px and 3 x 3 vectors, 1/28 (`docs/results.md`)."""
+no worse than 1/5, none, or the paper's 10 px and 3 x 3 vectors, 1/28 (`docs/research.md`)."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def _scale(facts: Facts, side: int) -> tuple[int, int, str]:
     """First stride and depth of a U-Net, and why: objects are to be some 10 to 20 strides wide.
 
     Measured on four sets: a network that sees objects at this scale gets further in the same
-    time than one that spends most of its work on single pixels (`docs/results.md`).
+    time than one that spends most of its work on single pixels (`docs/research.md`).
     """
     if len(facts.shapes[0]) == 3:
         return 1, 2, "volumes: the margin costs the third power"

@@ -86,7 +86,7 @@ def _tuned(run: Run, best: ModelFile) -> ModelFile:
     """The best model with the labels' settings that score best on annotated images.
 
     Training images take part: held-out ones alone are too few to tell. Thresholds rank alike on
-    both (`docs/results.md`); only scores of images learned from are too good to be reported.
+    both (`docs/research.md`); only scores of images learned from are too good to be reported.
     """
     held_out, labels_are = run.data.validation, run.dataset.labels_are
     items, probabilities = list(held_out), _predict(run, best, held_out)

@@ -42,7 +42,7 @@ class Score:
 
 EASE = 0.15
 """Over sqrt(n), with n objects: settings whose values differ by no more are nearly equal. Chosen on
-eight networks of three sets (`docs/results.md`)."""
+eight networks of three sets (`docs/research.md`)."""
 
 SCORE_NOISE = 0.05
 """Scores closer than this tell nothing about which network is better on other images."""
@@ -165,7 +165,7 @@ def tune_objects(
 
     Settings of instances are valued by the mean of AP and `object_IoU`. Of nearly equal ones
     (within `EASE`) the lowest threshold of cores is taken: on images learned by heart a strict one
-    costs nothing, on others it loses objects (`docs/results.md`).
+    costs nothing, on others it loses objects (`docs/research.md`).
 
     Args:
         fixed: names of settings that stay as they are.
