@@ -264,6 +264,18 @@ def test_nothing_annotated(good, make):
         read_all(good, ignore_value=9)
 
 
+def test_a_mask_among_instance_ids(good):
+    mask = np.zeros((12, 16), np.uint8)
+    mask[::3, ::3] = 255
+    save(good / "labels" / "b.tif", mask)
+    with pytest.raises(InputError, match=r"a mask among instance ids.*\(b\).*labels-are"):
+        read_all(good)
+    assert len(read_all(good, labels_are="mask")) == 2
+    mask[:, 6:], mask[1:, :] = 0, 0  # one object in two parts is an object
+    save(good / "labels" / "b.tif", mask)
+    assert len(read_all(good)) == 2
+
+
 def test_an_empty_folder_and_one_with_folders_only(tmp_path):
     with pytest.raises(InputError, match="an empty folder"):
         find_dataset([tmp_path])

@@ -15,6 +15,9 @@ LabelKind = Literal["instances", "mask", "classes"]
 MOST_CLASSES = 32
 """More values than this in a set of label images are instance ids, unless said otherwise."""
 
+MOST_PARTS = 4
+"""A value that is alone in its image, in more parts than this, is a mask's foreground, no id."""
+
 _N_LOOKED_AT = 16
 
 
@@ -126,6 +129,12 @@ def _parts_per_value(values: Sequence[int], images: Iterable[NDArray[Any]]) -> f
                 parts[int(value)].append(int(ndimage.label(raw == value)[1]))
     means = [float(np.mean(counts)) for counts in parts.values() if counts]
     return float(np.median(means)) if means else 0.0
+
+
+def looks_like_mask(raw: NDArray[Any], ignore_value: int | None) -> bool:
+    """Whether a label image has a single value beside the background, in many separate parts."""
+    ids = [value for value in distinct_values(raw) if value not in (0, ignore_value)]
+    return len(ids) == 1 and int(ndimage.label(raw == ids[0])[1]) > MOST_PARTS
 
 
 def meaning_of(kind: LabelKind, values: Sequence[int], ignore_value: int | None) -> LabelMeaning:

@@ -8,7 +8,13 @@ from numpy.typing import NDArray
 
 from biounet.errors import InputError
 from biounet.images.dataset import DataSet, Item, SpatialAxes, read_raw_labels
-from biounet.images.labels import LabelKind, decide_kind, distinct_values, meaning_of
+from biounet.images.labels import (
+    LabelKind,
+    decide_kind,
+    distinct_values,
+    looks_like_mask,
+    meaning_of,
+)
 from biounet.images.layouts.pages import Pair, Sized, items_of, look
 
 
@@ -35,7 +41,7 @@ def assemble(
     `labels_are`, `ignore_value` and `axes` go before what the layout says and what looking shows.
 
     Raises InputError for sizes that don't match, different channel counts, 2-D and 3-D images in
-    one set, and label files that are no labels.
+    one set, label files that are no labels, and masks among instance ids.
     """
     ignore = found.ignore_value if ignore_value is None else ignore_value
     sized = [look(pair) for pair in found.pairs]
@@ -52,6 +58,8 @@ def assemble(
     kind, why = labels_are or found.labels_are, "the labels are read as asked"
     if kind is None:
         kind, why = decide_kind(values, _label_images(items, ignore))
+        if kind == "instances":
+            _refuse_masks(items, ignore)
     elif labels_are is None:
         why = f"the labels are {kind}, as the layout says"
     meaning = meaning_of(kind, values, ignore)
@@ -130,6 +138,16 @@ def _label_images(items: Sequence[Item], ignore_value: int | None) -> Iterator[N
         spatial = "YX" if item.slices is not None else "ZYX"[-len(item.shape) :]
         for source in item.labels:
             yield read_raw_labels(source, spatial, ignore_value)
+
+
+def _refuse_masks(items: Sequence[Item], ignore_value: int | None) -> None:
+    for item in items:
+        if any(looks_like_mask(raw, ignore_value) for raw in _label_images([item], ignore_value)):
+            raise InputError(
+                f"a mask among instance ids: one value in many separate parts ({item.name})",
+                "labels of one kind",
+                "number its objects, or say what all labels are (labels-are)",
+            )
 
 
 def _all_values(items: Sequence[Item], ignore_value: int | None) -> list[int]:
