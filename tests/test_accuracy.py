@@ -304,11 +304,12 @@ def test_tables_are_filled_between_their_marks(tmp_path: Path) -> None:
         pages.fill_tables(RESULTS, docs)
 
 
-def test_the_tables_of_the_docs_are_what_the_result_files_say(tmp_path: Path) -> None:
-    root = Path(__file__).parents[1]
-    docs = Path(shutil.copy(root / "docs" / "results.md", tmp_path))
-    pages.fill_tables(pages.read_results(root / "benchmarks" / "results" / "accuracy"), docs)
-    assert docs.read_text() == (root / "docs" / "results.md").read_text()
+@pytest.mark.parametrize("name", ["results.md", "research.md"])
+def test_the_tables_of_the_docs_are_what_the_result_files_say(tmp_path: Path, name: str) -> None:
+    page = BENCHMARKS.parent / "docs" / name
+    copy = Path(shutil.copy(page, tmp_path))
+    pages.fill_tables(pages.read_results(BENCHMARKS / "results" / "accuracy"), copy)
+    assert copy.read_text() == page.read_text()
 
 
 def test_pictures_are_drawn(tmp_path: Path) -> None:
