@@ -2,7 +2,8 @@
 
     python benchmarks/accuracy.py run isbi2012 --data isbi2012 --out research \\
         --rows benchmarks/rows/few-images.yaml --images 1,2,5,10 --seeds 0,1,2 --minutes 20
-    python benchmarks/accuracy.py table benchmarks/results/accuracy --docs docs/results.md
+    python benchmarks/accuracy.py table benchmarks/results/accuracy \\
+        --docs docs/results.md docs/research.md
     python benchmarks/accuracy.py curve research/results isbi2012 nuclei --out docs/images/few.png
     python benchmarks/accuracy.py bars research/results isbi2012 --base fast --out docs/images/a.png
 
@@ -47,7 +48,7 @@ def main() -> int:
     run.add_argument("--commit", help="of the program, where there is no git to ask")
     table = modes.add_parser("table", help="fill the tables of a Markdown file")
     table.add_argument("results", type=Path)
-    table.add_argument("--docs", type=Path, required=True)
+    table.add_argument("--docs", type=Path, nargs="+", required=True)
     curve = modes.add_parser("curve", help="draw scores against images to learn from")
     bars = modes.add_parser("bars", help="draw what each row gained against another")
     bars.add_argument("--base", required=True, help="the row to compare with")
@@ -61,7 +62,8 @@ def main() -> int:
         case "run":
             return run_all(said)
         case "table":
-            fill_tables(read_results(said.results), said.docs)
+            for page in said.docs:
+                fill_tables(read_results(said.results), page)
         case "curve":
             draw_curve(read_results(said.results), said.set, said.part, said.out)
         case "bars":
