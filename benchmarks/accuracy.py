@@ -4,7 +4,8 @@
         --rows benchmarks/rows/few-images.yaml --images 1,2,5,10 --seeds 0,1,2 --minutes 20
     python benchmarks/accuracy.py table benchmarks/results/accuracy \\
         --docs docs/results.md docs/research.md
-    python benchmarks/accuracy.py curve research/results isbi2012 nuclei --out docs/images/few.png
+    python benchmarks/accuracy.py curve research/results isbi2012 nuclei --budget 20min \\
+        --out docs/images/few.png
     python benchmarks/accuracy.py bars research/results isbi2012 --base fast --out docs/images/a.png
 
 Choices are made on `--part choose`; `--part report` touches the test part, once a figure;
@@ -19,7 +20,7 @@ from itertools import product
 from pathlib import Path
 from typing import get_args
 
-from accuracy_pages import draw_bars, draw_curve, fill_tables, read_results
+from accuracy_pages import draw_bars, draw_curve, fill_tables, of_budget, read_results
 from accuracy_runs import Job, do, present_commit, read_rows
 from accuracy_splits import Part, SetName
 
@@ -56,6 +57,7 @@ def main() -> int:
         mode.add_argument("results", type=Path)
         mode.add_argument("set", choices=get_args(SetName), nargs=sets)
         mode.add_argument("--part", choices=get_args(Part), default="report")
+        mode.add_argument("--budget", help="of the runs, as 20min; none: all")
         mode.add_argument("--out", type=Path, required=True)
     said = parser.parse_args()
     match said.mode:
@@ -65,9 +67,11 @@ def main() -> int:
             for page in said.docs:
                 fill_tables(read_results(said.results), page)
         case "curve":
-            draw_curve(read_results(said.results), said.set, said.part, said.out)
+            results = of_budget(read_results(said.results), said.budget)
+            draw_curve(results, said.set, said.part, said.out)
         case "bars":
-            draw_bars(read_results(said.results), said.set, said.part, said.base, said.out)
+            results = of_budget(read_results(said.results), said.budget)
+            draw_bars(results, said.set, said.part, said.base, said.out)
     return 0
 
 

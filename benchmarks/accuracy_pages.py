@@ -67,16 +67,24 @@ def read_results(folder: Path) -> list[Result]:
     return results
 
 
+def of_budget(results: Sequence[Result], budget: str | None) -> list[Result]:
+    """The results of one budget, as 20min or 400steps; all of them where it is None."""
+    return [r for r in results if budget in (None, _budget(r).replace(" ", ""))]
+
+
+def _budget(result: Result) -> str:
+    unit, amount = result["budget"]
+    return f"{amount:g} {'min' if unit == 'minutes' else unit}"
+
+
 def grouped(results: Sequence[Result], set_name: str, part: str) -> list[Group]:
     """The groups of a set and part; longest budget first, then the best."""
     groups: dict[tuple[str, str, int | None, str], list[Result]] = {}
     for result in results:
         if (result["set"], result["part"]) != (set_name, part):
             continue
-        unit, amount = result["budget"]
-        budget = f"{amount:g} {'min' if unit == 'minutes' else unit}"
         for average in result["scores"]:
-            key = (str(result["row"]), budget, result["images"], average)
+            key = (str(result["row"]), _budget(result), result["images"], average)
             groups.setdefault(key, []).append(result)
     made = [
         Group(*key, tuple(sorted(runs, key=lambda run: run["seed"])))
@@ -117,9 +125,8 @@ def table_of(results: Sequence[Result], words: str) -> str:
     few = asked.get("images") == "few"
     groups = [
         group
-        for group in grouped(results, set_name, part)
+        for group in grouped(of_budget(results, asked.get("budget")), set_name, part)
         if (group.n_images is not None) == few
-        and asked.get("budget") in (None, group.budget.replace(" ", ""))
     ]
     if not groups:
         raise InputError(f"no result for {words!r}", "runs of that kind", "run them first")

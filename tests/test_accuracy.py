@@ -270,6 +270,15 @@ def test_the_table_by_hand() -> None:
     assert "Scored on slices 20 to 29" in below
 
 
+def test_a_table_of_one_budget() -> None:
+    longer = [{**result, "budget": ["minutes", 40], "row": "longer"} for result in RESULTS]
+    table = pages.table_of(RESULTS + longer, "isbi2012 report budget=20min")
+    assert "fast" in table
+    assert "longer" not in table
+    assert pages.of_budget(RESULTS + longer, "40min") == longer
+    assert pages.of_budget(RESULTS + longer, None) == RESULTS + longer
+
+
 def test_a_row_tells_averaging_and_the_method_of_objects() -> None:
     titles = [
         pages.Group("fast", "1 min", None, scored_as, ()).title
