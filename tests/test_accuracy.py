@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from biounet.config import AugmentationSettings
 from biounet.errors import InputError
 from biounet.images.layouts.find import find_dataset
 from biounet.images.reading import read_image
@@ -209,10 +210,13 @@ def test_a_wrong_row_is_told_before_anything_runs(text: str, told: str, tmp_path
         runs.read_rows(tmp_path / "rows.yaml")
 
 
-def test_the_rows_of_few_images_exist() -> None:
-    rows = runs.read_rows(BENCHMARKS / "rows" / "few-images.yaml")
-    assert [row.name for row in rows] == ["fast", "without elastic deformation", "sliding window"]
-    assert rows[2].changes == {"network": {"kind": "sliding-window"}}
+def test_the_rows_of_few_images() -> None:
+    rows = {row.name: row for row in runs.read_rows(BENCHMARKS / "rows" / "few-images.yaml")}
+    assert list(rows)[:2] == ["fast", "without elastic deformation"]
+    assert rows["sliding window"].changes == {"network": {"kind": "sliding-window"}}
+    off = rows["no augmentation"].changes["augmentation"]
+    assert off.keys() == AugmentationSettings.model_fields.keys() - {"elastic_grid"}
+    assert all(value in (0, "none") for value in off.values())
 
 
 # Tables and pictures
