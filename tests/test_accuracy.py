@@ -254,7 +254,8 @@ RESULTS = [
 
 
 def test_the_table_by_hand() -> None:
-    table = pages.table_of(RESULTS, "isbi2012 report base=fast").splitlines()
+    results = [{**r, "changes": {"seen": 1}} if r["row"] == "plain" else r for r in RESULTS]
+    table = pages.table_of(results, "isbi2012 report base=fast").splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[:6]]
     at = cells[0].index("V_Rand")
     assert [row[0] for row in cells[2:]] == [
@@ -272,6 +273,7 @@ def test_the_table_by_hand() -> None:
     assert "abc1234" in below
     assert "biounet train &lt;fast&gt; --seed 0" in below
     assert "Scored on slices 20 to 29" in below
+    assert '# plain: {"seen": 1}' in below
 
 
 def test_a_table_of_one_budget() -> None:

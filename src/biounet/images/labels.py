@@ -131,10 +131,9 @@ def _parts_per_value(values: Sequence[int], images: Iterable[NDArray[Any]]) -> f
     return float(np.median(means)) if means else 0.0
 
 
-def looks_like_mask(raw: NDArray[Any], ignore_value: int | None) -> bool:
-    """Whether a label image has a single value beside the background, in many separate parts."""
-    ids = [value for value in distinct_values(raw) if value not in (0, ignore_value)]
-    return len(ids) == 1 and int(ndimage.label(raw == ids[0])[1]) > MOST_PARTS
+def in_many_parts(raw: NDArray[Any], value: int) -> bool:
+    """Whether the pixels of a value lie in more than `MOST_PARTS` separate parts."""
+    return int(ndimage.label(raw == value)[1]) > MOST_PARTS
 
 
 def meaning_of(kind: LabelKind, values: Sequence[int], ignore_value: int | None) -> LabelMeaning:

@@ -38,7 +38,8 @@ ELASTIC_STRIDES = 32
 
 ELASTIC_STRENGTH = 1 / 8
 """Standard deviation of the vectors, of the way between them. On 2 ISBI slices and 4 nuclei images
-no worse than 1/5, none, or the paper's 10 px and 3 x 3 vectors, 1/28 (`docs/research.md`)."""
+no worse than 1/5, none, or the paper's 10 px and 3 x 3 vectors, 1/28 (`docs/research.md`);
+elsewhere nothing certain against none (`docs/results.md`)."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from biounet.images.labels import (
     LabelKind,
     decide_kind,
     distinct_values,
-    looks_like_mask,
+    in_many_parts,
     meaning_of,
 )
 from biounet.images.layouts.pages import Pair, Sized, items_of, look
@@ -48,7 +48,8 @@ def assemble(
     n_channels = _n_channels(sized)
     spatial = axes or _spatial_axes(sized)
     items = [item for one in sized for item in items_of(one, spatial)]
-    values = _all_values(items, ignore)
+    values_of = [_values(item, ignore) for item in items]
+    values = sorted(set[int]().union(*values_of))
     if not values:
         raise InputError(
             f"labels that hold nothing but the ignore value {ignore}",
@@ -59,7 +60,7 @@ def assemble(
     if kind is None:
         kind, why = decide_kind(values, _label_images(items, ignore))
         if kind == "instances":
-            _refuse_masks(items, ignore)
+            _refuse_masks(items, values_of, ignore)
     elif labels_are is None:
         why = f"the labels are {kind}, as the layout says"
     meaning = meaning_of(kind, values, ignore)
@@ -140,9 +141,15 @@ def _label_images(items: Sequence[Item], ignore_value: int | None) -> Iterator[N
             yield read_raw_labels(source, spatial, ignore_value)
 
 
-def _refuse_masks(items: Sequence[Item], ignore_value: int | None) -> None:
-    for item in items:
-        if any(looks_like_mask(raw, ignore_value) for raw in _label_images([item], ignore_value)):
+def _refuse_masks(
+    items: Sequence[Item], values_of: Sequence[set[int]], ignore_value: int | None
+) -> None:
+    for item, values in zip(items, values_of, strict=True):
+        ids = values - {0}
+        if len(ids) != 1:
+            continue
+        value = ids.pop()
+        if any(in_many_parts(raw, value) for raw in _label_images([item], ignore_value)):
             raise InputError(
                 f"a mask among instance ids: one value in many separate parts ({item.name})",
                 "labels of one kind",
@@ -150,8 +157,7 @@ def _refuse_masks(items: Sequence[Item], ignore_value: int | None) -> None:
             )
 
 
-def _all_values(items: Sequence[Item], ignore_value: int | None) -> list[int]:
-    values: set[int | None] = set()
-    for raw in _label_images(items, ignore_value):
-        values.update(distinct_values(raw).tolist())
-    return sorted(value for value in values - {ignore_value} if value is not None)
+def _values(item: Item, ignore_value: int | None) -> set[int]:
+    """The distinct values of an item's labels, without the ignore value."""
+    found = [distinct_values(raw).tolist() for raw in _label_images([item], ignore_value)]
+    return set[int]().union(*found) - {ignore_value}
