@@ -83,7 +83,13 @@ def ship(name: str, result_path: Path, score_paths: Sequence[Path], out: Path) -
             "train it again, or keep it in single precision elsewhere",
         )
     object_px = look_at(dataset, items).object_px
-    provenance = {**model.provenance, "shipped_as": name, "commit": result["commit"]}
+    provenance = {
+        **model.provenance,
+        "object_px": object_px,
+        "pixel_size_um": words.get("pixel_size_um"),
+        "shipped_as": name,
+        "commit": result["commit"],
+    }
     path = out / f"{name}.safetensors"
     with written_whole(path) as temporary:
         write_model(replace(small, provenance=provenance), temporary)

@@ -54,9 +54,9 @@ def run(words: list[str], folder: Path) -> None:
 def test_no_change_of_layout_empties_these_tests() -> None:
     counts = {page.name: [kind for kind, _ in blocks(page)] for page in OWN_PAGES}
     assert counts["tutorial.md"] == ["python", *["console"] * 5, "python"]
-    assert sum(kinds.count("console") for kinds in counts.values()) == 32
-    assert sum(kinds.count("python") for kinds in counts.values()) == 4
-    assert sum(len(commands(page)) for page in OWN_PAGES) == 46
+    assert sum(kinds.count("console") for kinds in counts.values()) == 33
+    assert sum(kinds.count("python") for kinds in counts.values()) == 5
+    assert sum(len(commands(page)) for page in OWN_PAGES) == 48
 
 
 def test_the_tutorial_runs(tmp_path: Path) -> None:
@@ -141,6 +141,13 @@ def test_labels_by_another_threshold(tmp_path: Path) -> None:
     text = text.replace("my-run", "model.safetensors")
     own = "assert (labels != biounet.load('model.safetensors').segment('image.tif')).any()"
     run(["-c", f"{text}{own}"], tmp_path)
+
+
+def test_nuclei_of_another_magnification(tmp_path: Path) -> None:
+    (text,) = [t for k, t in blocks(DOCS / "howto" / "magnification.md") if k == "python"]
+    assert text.count("512") == 2
+    small = text.replace("512", "96")
+    run(["-W", "ignore", "-c", f"{small}\nassert labels.max() > 3"], tmp_path)
 
 
 @pytest.mark.parametrize(

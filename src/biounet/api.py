@@ -4,7 +4,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,11 +23,12 @@ from biounet.learning.processes import from_first
 from biounet.learning.run_folder import Record, open_run
 from biounet.learning.setup import Request
 from biounet.learning.training import train as train_run
-from biounet.model import ModelFile, read_model, with_objects, write_model
+from biounet.model import ModelFile, at_scale, read_model, with_objects, write_model
 from biounet.network_settings import NetworkSettings
 from biounet.prediction.instances import label_objects
 from biounet.prediction.planes import iterate_planes, planes_of
 from biounet.prediction.predictor import Predictor, make_predictor, predict_plane
+from biounet.prediction.rescaling import scale_per_axis
 from biounet.shipped import find_model_file
 
 
@@ -37,7 +38,8 @@ class Model:
 
     Attributes:
         file: everything that its model file holds.
-        predictor: the network on the device it runs on.
+        predictor: the network on the device it runs on, with its settings of labels at the scale
+            that was asked for.
     """
 
     file: ModelFile
@@ -74,7 +76,7 @@ class Model:
         probabilities = self.predict(image, axes=axes)
         n_axes = self.file.settings.network.dimensions + 1
         series = probabilities.reshape(-1, *probabilities.shape[-n_axes:])
-        labels = [label_objects(p, self.file.settings.objects) for p in series]
+        labels = [label_objects(p, self.predictor.model.settings.objects) for p in series]
         leading = probabilities.shape[: probabilities.ndim - n_axes]
         return np.stack(labels).reshape(*leading, *labels[0].shape)
 
@@ -101,6 +103,7 @@ def load(
     precision: str = PREDICTION.precision,
     tile: int | None = PREDICTION.tile,
     average: str = PREDICTION.average,
+    scale: float | Sequence[float] = PREDICTION.scale,
     engine: str = PREDICTION.engine,
     objects: dict[str, Any] = PREDICTION.objects,
 ) -> Model:
@@ -113,12 +116,18 @@ def load(
         precision: `auto`, `float32`, `bfloat16` or `float16`.
         tile: side of the input tile in px; None: chosen.
         average: `none`, `d4` (the 8 symmetries) or `rotations:N`.
+        scale: how many times larger the network sees images; one factor, or one for each axis.
+            Smaller than 1 where objects are larger than those learned from.
         engine: `auto` (the fastest that is installed; measured once), `torch`, `openvino` or
             `onnx`.
         objects: settings of labels in place of the model's, such as `{"threshold": 0.9}`.
     """
-    file = with_objects(find_model(path), objects)
-    return Model(file, make_predictor(file, device, precision, tile, average, engine))
+    file = find_model(path)
+    factors = (scale,) if isinstance(scale, float | int) else tuple(scale)
+    factors = scale_per_axis(factors, file.settings.network.dimensions)
+    seen = with_objects(at_scale(file, factors), objects)
+    predictor = make_predictor(seen, device, precision, tile, average, engine, scale=factors)
+    return Model(with_objects(file, objects), predictor)
 
 
 def find_model(name: str | Path) -> ModelFile:

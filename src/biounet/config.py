@@ -146,6 +146,8 @@ class PredictionSettings(Frozen):
     """Side of the input tile in px."""
     average: str = "none"
     """`none`, `d4` or `rotations:N`."""
+    scale: tuple[float, ...] = (1.0,)
+    """How many times larger the network sees images; one factor, or one for each axis."""
     engine: str = "auto"
     """`auto`, `torch`, `openvino` or `onnx`."""
     precision: str = "auto"

@@ -126,6 +126,9 @@ def describe_model(model: ModelFile) -> str:
         f" biounet {provenance.get('biounet', '?')}",
         f"  objects    {_told(settings)}",
     ]
+    if object_px := provenance.get("object_px"):
+        lines.append(f"  learned    objects {object_px:g} px across (median)")
+    lines += _pixel_size(provenance.get("pixel_size_um"))
     if score:
         shown = ", ".join(f"{name} {value:.3f}" for name, value in score.items())
         lines.append(f"  validation {shown}")

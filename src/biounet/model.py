@@ -8,7 +8,9 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,23 @@ def with_objects(model: ModelFile, said: dict[str, Any]) -> ModelFile:
             "leave the method as it is",
         )
     return replace(model, settings=settings)
+
+
+def at_scale(model: ModelFile, scale: Sequence[float]) -> ModelFile:
+    """A model whose settings of labels fit images that its network sees `scale` times larger.
+
+    `scale` has a factor for each spatial axis.
+    """
+    volume = prod(scale)
+    before = model.settings.objects
+    if volume == 1:
+        return model
+    grow_px = round(before.grow_px / volume ** (1 / len(scale)))
+    smallest = round(before.minimum_size_px / volume)
+    return with_objects(
+        model,
+        {"grow_px": max(grow_px, min(1, before.grow_px)), "minimum_size_px": smallest},
+    )
 
 
 def _check_tensors(path: Path, weights: dict[str, Tensor], settings: Settings) -> None:

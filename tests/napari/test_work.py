@@ -129,7 +129,7 @@ def test_segment_gives_what_the_api_gives(shape, rgb, network, result, scale, tm
     image = picked(*shape, rgb=rgb)
     told: list[Progress] = []
     stop = threading.Event()
-    layers = segment_layer(image, path, "none", True, stop, told.append)
+    layers = segment_layer(image, path, "none", 1.0, True, stop, told.append)
     assert [(kind, attributes["name"]) for _, attributes, kind in layers] == [
         ("image", "cells background"),
         ("image", "cells cell"),
@@ -144,18 +144,23 @@ def test_segment_gives_what_the_api_gives(shape, rgb, network, result, scale, tm
     shares = [progress.share for progress in told]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
-    assert len(segment_layer(image, path, "none", False, stop, ignore)) == 1
+    assert len(segment_layer(image, path, "none", 1.0, False, stop, ignore)) == 1
+    half = biounet.load(path, scale=0.5).segment(image.data, axes=axes)
+    np.testing.assert_array_equal(
+        segment_layer(image, path, "none", 0.5, False, stop, told.append)[0][0], half
+    )
+    assert told[-1].share == 1.0
     stop.set()
-    assert segment_layer(image, path, "none", True, stop, ignore) == []
+    assert segment_layer(image, path, "none", 1.0, True, stop, ignore) == []
 
 
 def test_an_image_that_does_not_fit_is_told(tmp_path):
     path = model_file(tmp_path / "model.safetensors", channels=3)
     with pytest.raises(InputError, match="3, as the model was trained on"):
-        segment_layer(picked(30, 40), path, "none", False, threading.Event(), ignore)
+        segment_layer(picked(30, 40), path, "none", 1.0, False, threading.Event(), ignore)
     with pytest.raises(InputError, match="no file"):
         missing = tmp_path / "none.safetensors"
-        segment_layer(picked(30, 40), missing, "none", False, threading.Event(), ignore)
+        segment_layer(picked(30, 40), missing, "none", 1.0, False, threading.Event(), ignore)
 
 
 def test_in_steps_yields_returns_and_raises():
@@ -191,7 +196,7 @@ def test_train_and_stop(tmp_path):
     best = train_on_layers(layer, labels, False, None, 5.0, out, stop, report)
     assert best == out / "best.safetensors"
     assert told[-1].share < 0.5  # of five minutes
-    assert len(segment_layer(layer, best, "none", False, threading.Event(), ignore)) == 1
+    assert len(segment_layer(layer, best, "none", 1.0, False, threading.Event(), ignore)) == 1
     with pytest.raises(InputError, match="which exists"):
         train_on_layers(layer, labels, False, None, 5.0, out, threading.Event(), ignore)
 

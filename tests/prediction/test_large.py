@@ -16,7 +16,6 @@ import zarr
 
 from biounet.config import IntensitySettings, ObjectSettings, PredictionSettings
 from biounet.errors import InputError
-from biounet.geometry import Footprint
 from biounet.images.formats.ome_zarr_writing import create_ome_zarr
 from biounet.images.reading import read_image
 from biounet.images.writing import write_image
@@ -131,12 +130,11 @@ def test_output_of_a_large_tiff_is_tiled(tmp_path, model_path, blobs):
 
 
 def test_a_block_is_one_shard_on_a_gpu():
-    footprint = Footprint((92, 92), (16, 16), (188, 188))
-    cpu = plan_blocks((5000, 3000), footprint, (700, 700), 1, None)
+    cpu = plan_blocks((5000, 3000), (512, 512), 1, None)
     assert (cpu.chunk, cpu.block, cpu.n_blocks) == ((512, 512), (512, 512), (10, 6))
-    gpu = plan_blocks((5000, 1000), footprint, (700, 700), 4, None)
+    gpu = plan_blocks((5000, 1000), (512, 512), 4, None)
     assert (gpu.chunk, gpu.block, gpu.n_blocks) == ((512, 512), (2048, 1024), (3, 1))
-    small = plan_blocks((5000, 3000), footprint, (204, 204), 1, None)
+    small = plan_blocks((5000, 3000), (16, 16), 1, None)
     assert small.chunk == (256, 256)
 
 
@@ -175,8 +173,7 @@ def test_classes_need_no_merging_but_their_objects_do(tmp_path, small_model, blo
 
 
 def test_a_chunk_is_not_longer_than_the_image_needs():
-    footprint = Footprint((40, 40, 40), (4, 4, 4), (84, 84, 84))
-    assert plan_blocks((10, 30, 700), footprint, (100, 100, 100), 1, 700).chunk == (20, 40, 700)
+    assert plan_blocks((10, 30, 700), (20, 20, 20), 1, 700).chunk == (20, 40, 700)
 
 
 def test_a_huge_sparse_image_is_read_only_where_it_is_computed(tmp_path, small_model):

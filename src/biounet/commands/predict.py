@@ -18,6 +18,7 @@ def predict(
     save: str | None = None,
     tile: str = "auto",
     average: str | None = None,
+    scale: str | None = None,
     engine: Literal["auto", "torch", "openvino", "onnx"] | None = None,
     precision: Literal["auto", "float32", "bfloat16", "float16"] | None = None,
     device: str | None = None,
@@ -48,6 +49,9 @@ def predict(
         Side of the input tile in px, or auto.
     average
         `none` (the default), `d4` (the 8 symmetries) or `rotations:N`.
+    scale
+        How many times larger the network sees the images: 0.5 where objects are twice as wide as
+        those learned from (`inspect MODEL` tells). One number, or one for each axis: `1,0.5,0.5`.
     engine
         What computes; `auto`: the fastest that is installed and agrees with PyTorch.
     precision
@@ -65,7 +69,7 @@ def predict(
     """
     from biounet.config import PredictionSettings
     from biounet.prediction.jobs.files import predict_files
-    from biounet.prediction.jobs.options import parse_save
+    from biounet.prediction.jobs.options import parse_save, parse_scale
     from biounet.progress import files_progress
     from biounet.shipped import find_model_file
 
@@ -75,6 +79,7 @@ def predict(
         "save": None if save is None else parse_save(save),
         "tile": None if tile == "auto" else int(tile),
         "average": average,
+        "scale": None if scale is None else parse_scale(scale),
         "engine": engine,
         "precision": precision,
         "device": device,

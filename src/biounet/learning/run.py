@@ -8,6 +8,7 @@ from torch import Tensor
 
 from biounet.config import Settings
 from biounet.images.dataset import DataSet
+from biounet.learning.derive import Facts
 from biounet.learning.preparation import TrainingData
 from biounet.learning.processes import Processes
 from biounet.learning.run_folder import Record, RunFolder, append_record
@@ -26,6 +27,7 @@ class Run:
         settings: every setting, derived ones included.
         data: prepared images.
         dataset: where they came from.
+        facts: what they are like.
         device: where it computes.
         processes: who computes; only the first one writes into the folder.
         started: `time.monotonic()` at the start of the command, from which minutes count.
@@ -37,6 +39,7 @@ class Run:
     settings: Settings
     data: TrainingData
     dataset: DataSet
+    facts: Facts
     device: torch.device
     processes: Processes
     started: float
@@ -71,6 +74,8 @@ def model_of(run: Run, weights: dict[str, Tensor], step: int, reached: Score | N
             "labels_are": run.dataset.labels_are,
             "n_training_images": len(run.data.training),
             "data_hash": run.data.data_hash,
+            "object_px": run.facts.object_px,
+            "pixel_size_um": run.facts.pixel_size_um,
             "score": None if reached is None else {reached.name: reached.value, **reached.details},
         },
     )

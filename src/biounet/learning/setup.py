@@ -11,7 +11,7 @@ import torch
 from biounet.config import Settings, merged, read_settings, validated_settings, write_settings
 from biounet.errors import InputError
 from biounet.images.dataset import Annotated, DataSet, Item, read_item
-from biounet.learning.derive import Choice, derive_settings, look_at, this_machine
+from biounet.learning.derive import Choice, Facts, derive_settings, look_at, this_machine
 from biounet.learning.gallery import write_training_gallery
 from biounet.learning.gallery_views import training_gallery
 from biounet.learning.preparation import Split, prepare, split_items
@@ -62,10 +62,8 @@ def set_up(
     if n_left_out := len(dataset.items) - len(items):
         note = f"{n_left_out} of {len(dataset.items)} images have no annotated pixel: left out"
         dataset = replace(dataset, notes=(*dataset.notes, note))
-    processes = request.processes
-    settings, choices, resumed = from_first(
-        processes, lambda: _settle(dataset, items, request, folder)
-    )
+    processes, facts = request.processes, look_at(dataset, items)
+    settings, choices, resumed = from_first(processes, lambda: _settle(facts, request, folder))
     training = settings.training
     share_of(processes, training.patches_per_step)
     if request.validation is None:
@@ -85,6 +83,7 @@ def set_up(
         settings=settings,
         data=data,
         dataset=dataset,
+        facts=facts,
         device=choose_device(request.device),
         processes=processes,
         started=request.started,
@@ -187,12 +186,12 @@ def _read_like(dataset: DataSet, validation: DataSet) -> tuple[Annotated, ...]:
 
 
 def _settle(
-    dataset: DataSet, items: Sequence[Annotated], request: Request, folder: RunFolder
+    facts: Facts, request: Request, folder: RunFolder
 ) -> tuple[Settings, tuple[Choice, ...], bool]:
     """The settings, why they were chosen, and whether the run began earlier."""
     if folder.settings.exists():
         return _settings_of_resumed(request, folder), (), True
-    return *_settings(dataset, items, request), False
+    return *_settings(facts, request), False
 
 
 def _settings_of_resumed(request: Request, folder: RunFolder) -> Settings:
@@ -207,17 +206,16 @@ def _settings_of_resumed(request: Request, folder: RunFolder) -> Settings:
     return settings
 
 
-def _settings(
-    dataset: DataSet, items: Sequence[Annotated], request: Request
-) -> tuple[Settings, tuple[Choice, ...]]:
+def _settings(facts: Facts, request: Request) -> tuple[Settings, tuple[Choice, ...]]:
     """The settings of a new run, derived from data and machine."""
     device = choose_device(request.device)
     said = request.said
     if request.start_from is not None:
         started = request.start_from.settings
-        if started.network.dimensions != len(dataset.axes):
+        dimensions = len(facts.shapes[0])
+        if started.network.dimensions != dimensions:
             raise InputError(
-                f"a {started.network.dimensions}-D model to start from, {len(dataset.axes)}-D data",
+                f"a {started.network.dimensions}-D model to start from, {dimensions}-D data",
                 "a model of as many dimensions",
                 "leave --from out, or name another model",
             )
@@ -230,7 +228,7 @@ def _settings(
         )
     machine, processes = this_machine(device.type), request.processes
     settings, choices = derive_settings(
-        look_at(dataset, items),
+        facts,
         replace(machine, memory_bytes=machine.memory_bytes // processes.n_here),
         request.preset,
         said,

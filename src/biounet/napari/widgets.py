@@ -136,13 +136,21 @@ class SegmentWidget(Container):  # type: ignore[type-arg]
             choices=["none", "d4"],
             tooltip="d4: the mean over the 8 turned and mirrored images; 8 times as slow",
         )
+        self.scale = FloatSpinBox(
+            label="Scale",
+            value=1.0,
+            min=0.05,
+            max=20.0,
+            step=0.05,
+            tooltip="0.5 where objects are twice as wide as those that the model learned from",
+        )
         self.probabilities = CheckBox(
             label="Show probabilities", value=False, tooltip="an image layer for each class"
         )
         self.controls = Controls(PushButton(text="Segment"))
         self.controls.start.changed.connect(self.start)
         self.controls.cancel.changed.connect(self.controls.stop.set)
-        form = (self.image, self.model, self.average, self.probabilities)
+        form = (self.image, self.model, self.average, self.scale, self.probabilities)
         super().__init__(widgets=self.controls.below(*form), labels=False)
 
     def start(self) -> Any:
@@ -152,11 +160,12 @@ class SegmentWidget(Container):  # type: ignore[type-arg]
             self.controls.words.value = "choose an image layer and a model file"
             return None
         picked, model = pick(layer), Path(str(self.model.value))
-        average, shown = str(self.average.value), bool(self.probabilities.value)
+        average, scale = str(self.average.value), float(self.scale.value)
+        shown = bool(self.probabilities.value)
         stop = self.controls.stop
         return run_in_thread(
             self.controls,
-            lambda report: segment_layer(picked, model, average, shown, stop, report),
+            lambda report: segment_layer(picked, model, average, scale, shown, stop, report),
             self._add,
         )
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from biounet.api import find_model, train_dataset
+from biounet.api import load, train_dataset
 from biounet.images.arrays import dataset_from_arrays
 from biounet.images.image import as_image
 from biounet.images.labels import LabelKind
@@ -23,7 +23,8 @@ from biounet.learning.setup import Request
 from biounet.network_settings import NetworkSettings
 from biounet.prediction.instances import label_objects
 from biounet.prediction.planes import iterate_planes, planes_of
-from biounet.prediction.predictor import make_predictor, predict_plane
+from biounet.prediction.predictor import predict_plane
+from biounet.prediction.rescaling import shown_to_network
 
 LayerData = tuple[Any, dict[str, Any], Literal["image", "labels"]]
 """What napari makes a layer of: data, its attributes, its kind."""
@@ -88,6 +89,7 @@ def segment_layer(
     picked: Picked,
     model: Path,
     average: str,
+    scale: float,
     with_probabilities: bool,
     stop: threading.Event,
     report: Report,
@@ -98,6 +100,7 @@ def segment_layer(
         picked: the image.
         model: a model file or a run folder.
         average: `none` or `d4`.
+        scale: how many times larger the network sees the image.
         with_probabilities: whether to show them.
         stop: set by another thread to end early; then there are no layers.
         report: told of every tile.
@@ -106,14 +109,13 @@ def segment_layer(
         InputError: no model, or an image that does not fit it.
     """
     report(Progress(0.0, "reading the model"))
-    file = find_model(model)
-    settings = file.settings
-    network = settings.network
+    predictor = load(model, average=average, scale=scale).predictor
+    file, network = predictor.model, predictor.model.settings.network
     image = as_image(picked.data, layer_axes(picked, network))
     _, series = planes_of(image, network.dimensions, network.channels)
-    predictor = make_predictor(file, "auto", "auto", None, average, "auto")
     planes = list(iterate_planes(image, network.dimensions, network.channels))
-    n_tiles = sum(len(predictor.plan(plane.shape[1:])) for _, plane in planes)
+    shown = (shown_to_network(plane, predictor.scale) for _, plane in planes)
+    n_tiles = sum(len(predictor.plan(view.shape[1:])) for view in shown)
     n_done = 0
 
     def on_tile() -> None:
@@ -127,20 +129,20 @@ def segment_layer(
         probabilities = [predict_plane(predictor, plane, on_tile) for _, plane in planes]
     except Cancelled:
         return []
-    labels = [label_objects(each, settings.objects) for each in probabilities]
-    scale = _scale_without_channels(picked, image.axes)
+    labels = [label_objects(each, file.settings.objects) for each in probabilities]
+    world = _scale_without_channels(picked, image.axes)
     layers: list[LayerData] = []
     if with_probabilities:
         stacked = _in_series(probabilities, series)
         layers += [
             (
                 stacked.take(number, axis=len(series)),
-                {"name": f"{picked.name} {name}", "scale": scale, "contrast_limits": (0, 1)},
+                {"name": f"{picked.name} {name}", "scale": world, "contrast_limits": (0, 1)},
                 "image",
             )
             for number, name in enumerate(file.class_names)
         ]
-    objects = {"name": f"{picked.name} objects", "scale": scale}
+    objects = {"name": f"{picked.name} objects", "scale": world}
     return [*layers, (_in_series(labels, series), objects, "labels")]
 
 

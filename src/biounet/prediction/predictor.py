@@ -1,11 +1,12 @@
 """A model made ready: engine, precision, tile and averaging, chosen once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from biounet.config import PREDICTION
 from biounet.errors import InputError
 from biounet.geometry import Footprint, Shape, TilePlan, plan_tiles
 from biounet.images.regions import Pixels
@@ -22,6 +23,12 @@ from biounet.prediction.overlap_tile import (
     sample_tile,
     written_slices,
 )
+from biounet.prediction.rescaling import (
+    back_from_network,
+    px_before_rescaling,
+    scale_per_axis,
+    shown_to_network,
+)
 from biounet.prediction.tile_choice import affordable_tile, measured_tile
 
 
@@ -34,6 +41,7 @@ class Predictor:
         engine: turns tiles into probabilities; averages the 8 symmetries if asked.
         input_shape: the largest input tile.
         n_rotations: predicted in that many turned frames; 1: as it is.
+        scale: how many times larger, along each axis, the network sees an image.
         engine_name: `torch`, `openvino` or `onnx`.
         precision: `float32`, `bfloat16` or `float16`.
         note: what was measured to choose, for the user; empty if nothing.
@@ -43,6 +51,7 @@ class Predictor:
     engine: Engine
     input_shape: Shape
     n_rotations: int
+    scale: tuple[float, ...]
     engine_name: str
     precision: str
     note: str = ""
@@ -52,8 +61,16 @@ class Predictor:
         """The network's."""
         return self.model.settings.network.footprint
 
+    @property
+    def advance_px(self) -> Shape:
+        """From one tile to the next, px of the image."""
+        step = self.footprint.step
+        output = self.footprint.output_shape(self.input_shape)
+        whole = tuple(n // s * s for n, s in zip(output, step, strict=True))
+        return px_before_rescaling(whole, step, self.scale)
+
     def plan(self, image_shape: Shape) -> TilePlan:
-        """How an image is cut."""
+        """How an image is cut, at the scale that the network sees."""
         return plan_tiles(image_shape, self.footprint, self.input_shape)
 
 
@@ -78,18 +95,24 @@ def make_predictor(
     average: str,
     engine: str = "torch",
     ahead: Ahead | None = None,
+    scale: Sequence[float] = PREDICTION.scale,
 ) -> Predictor:
     """Choose engine, precision and tile.
 
     Args:
+        model: makes labels at the image's own size (`model.at_scale`).
         ahead: what is going to be predicted, where it is known: what bfloat16 changes is measured
             on it if the model does not tell, and the tile is chosen for it.
+        scale: one factor, or one for each axis; above 1: the network sees the image enlarged.
 
     Raises:
         InputError: a tile that is too small; an average, an engine or a precision that does not
-            exist, or not on this device.
+            exist, or not on this device; a scale that is none.
     """
     network = model.settings.network
+    scale = scale_per_axis(scale, network.dimensions)
+    if ahead is not None:
+        ahead = Ahead(shown_to_network(ahead.plane, scale), ahead.n_planes)
     footprint = network.footprint
     if tile is None:
         input_shape = affordable_tile(network)
@@ -110,7 +133,7 @@ def make_predictor(
         if input_shape != affordable_tile(network):
             note = f"tiles of {'x'.join(map(str, input_shape))} px: the fastest here, measured once"
     compute = d4_engine(chosen.engine) if average == "d4" else chosen.engine
-    return Predictor(model, compute, input_shape, turns, chosen.name, chosen.precision, note)
+    return Predictor(model, compute, input_shape, turns, scale, chosen.name, chosen.precision, note)
 
 
 def _sample(model: ModelFile, ahead: Ahead) -> NDArray[np.float32]:
@@ -160,18 +183,20 @@ def predict_region(
     The same numbers, up to rounding, as those of the whole image.
     """
 
-    def probabilities(view: Pixels) -> Probabilities:
-        return Probabilities(view, intensity, predictor, on_tile)
+    def probabilities(view: Pixels) -> Pixels:
+        shown = shown_to_network(view, predictor.scale)
+        predicted = Probabilities(shown, intensity, predictor, on_tile)
+        return back_from_network(predicted, predictor.scale, view.shape[1:])
 
     box = (slice(None), *(slice(a, b) for a, b in zip(start, stop, strict=True)))
     if predictor.n_rotations == 1:
-        return probabilities(source)[box]
+        return np.asarray(probabilities(source)[box])
     return average_rotations(source, predictor.n_rotations, probabilities, box)
 
 
 @dataclass(frozen=True)
 class Probabilities:
-    """The probabilities of an image as an array (K, …) that computes what is read of it.
+    """What a network makes of an image, as an array (K, …) that computes what is read of it.
 
     Tiles begin on the network's grid, wherever a box begins, so a pixel's numbers do not depend
     on the box.

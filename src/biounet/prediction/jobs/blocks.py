@@ -1,8 +1,7 @@
 """How a large image is cut into blocks of work. Integers only.
 
 A block is what one worker computes and writes: whole chunks of the output (one shard, where a
-block has several chunks), so no two workers ever write one file. Blocks begin on the network's
-grid, so the numbers do not depend on them.
+block has several chunks), so no two workers ever write one file.
 """
 
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-from biounet.geometry import Footprint, Shape
+from biounet.geometry import Shape
 
 SMALLEST_CHUNK_PX = {2: 256, 3: 32}
 """Chunks hold as many strides of the tile as it takes to be this large along every axis, or as the
@@ -66,20 +65,18 @@ class BlockGrid:
 
 
 def plan_blocks(
-    shape: Shape, footprint: Footprint, tile: Shape, chunks_per_block: int, block_px: int | None
+    shape: Shape, advance: Shape, chunks_per_block: int, block_px: int | None
 ) -> BlockGrid:
     """Blocks of whole tiles.
 
     Args:
         shape: of the plane or volume, px.
-        tile: the largest input tile, px.
+        advance: from one tile to the next, px.
         chunks_per_block: along each axis.
         block_px: about how long a block is to be; None: as many tiles as make a good chunk.
     """
-    output = footprint.output_shape(tile)
-    strides = [n // s * s for n, s in zip(output, footprint.step, strict=True)]
     smallest = SMALLEST_CHUNK_PX[len(shape)] if block_px is None else block_px
-    chunk = tuple(s * -(-min(smallest, n) // s) for s, n in zip(strides, shape, strict=True))
+    chunk = tuple(s * -(-min(smallest, n) // s) for s, n in zip(advance, shape, strict=True))
     return BlockGrid(
         shape,
         chunk,

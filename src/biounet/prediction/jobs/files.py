@@ -14,6 +14,7 @@ from biounet.images.atomic import cannot_write, remove_leftovers, remove_whole
 from biounet.images.channels import grouped_channels, read_channels
 from biounet.images.formats.ome_zarr_reading import count_missing_chunks
 from biounet.images.image import Image
+from biounet.images.reading import read_header
 from biounet.model import read_model
 from biounet.prediction.instances import label_objects
 from biounet.prediction.jobs.job import fits_memory, work_folder
@@ -49,6 +50,10 @@ Failures = dict[Path, str]
 
 SMALL_PX = 2**22
 """Images of fewer pixels are worked on as many at once as there are tasks in flight."""
+
+UNLIKE = 1.6
+"""Pixels so many times larger or smaller than those learned from are told; augmentation by half
+covers less."""
 
 _larger = threading.BoundedSemaphore(3)
 """How many larger ones a process holds at once: one read, one computed, one written."""
@@ -116,6 +121,7 @@ def predict_files(
         notes=(
             *((note,) if note else ()),
             *_notes([task for task in to_do if task.path not in failures], options.axes),
+            *_scale_note(tasks, ready_predictor(model_path, recipe)),
         ),
     )
 
@@ -146,6 +152,27 @@ def _notes(tasks: Sequence[FileTask], axes: str | None) -> Iterator[str]:
                     f"{n_missing} of {n_chunks} chunks of {path} are not stored and were read "
                     "as empty: right for empty regions, wrong for a copy that was cut short"
                 )
+
+
+def _scale_note(tasks: Sequence[FileTask], predictor: Predictor) -> Iterator[str]:
+    """The first image, if any, whose pixels are not as large as those learned from."""
+    n_axes = len(predictor.scale)
+    learned: list[float] = predictor.model.provenance.get("pixel_size_um") or []
+    for task in tasks if learned else ():
+        here = None
+        with contextlib.suppress(InputError, OSError):  # told when its turn came
+            here = read_header(task.paths[0]).pixel_size_um
+        if here is None:
+            continue
+        scale = tuple(a / b for a, b in zip(here[-n_axes:], learned[-n_axes:], strict=True))
+        off = [max(a / b, b / a) for a, b in zip(scale, predictor.scale, strict=True)]
+        if max(off) > UNLIKE:
+            wanted = ",".join(f"{s:.2g}" for s in (scale if len(set(scale)) > 1 else scale[:1]))
+            sizes = (" x ".join(f"{s:.3g}" for s in size[-n_axes:]) for size in (here, learned))
+            yield "{} has pixels of {} um, the images learned from {} um: {}".format(
+                task.path.name, *sizes, f"--scale {wanted} shows objects as large as those"
+            )
+            return
 
 
 def _run(

@@ -189,7 +189,7 @@ def _plan(
             )
         block_px = max(shape)  # one block: nothing to be merged
     n_chunks = CHUNKS_PER_BLOCK.get(recipe.device.partition(":")[0], 1)
-    grid = plan_blocks(shape, predictor.footprint, predictor.input_shape, n_chunks, block_px)
+    grid = plan_blocks(shape, predictor.advance_px, n_chunks, block_px)
     if n_slots:
         n_planes = int(np.prod(sizes, dtype=int))
         grid = enlarged(grid, -(-n_slots * BLOCKS_PER_SLOT // n_planes))

@@ -23,6 +23,19 @@ def parse_save(text: str) -> tuple[Save, ...]:
     return tuple(kind for kind in known if kind in words)
 
 
+def parse_scale(text: str) -> tuple[float, ...]:
+    """The factors in a list such as "0.5" or "1,0.5,0.5".
+
+    Raises InputError for what is no number.
+    """
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise InputError(
+            f"--scale {text!r}", "a number, or one for each axis", "such as 0.5 or 1,0.5,0.5"
+        ) from None
+
+
 OnProgress = Callable[[float, int, str], None]
 """Called with the inputs done (parts of one count), their number, and the name of the last."""
 

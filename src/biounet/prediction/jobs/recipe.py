@@ -22,7 +22,7 @@ from biounet.config import ObjectSettings, PredictionSettings
 from biounet.errors import InputError
 from biounet.geometry import Shape
 from biounet.images.atomic import cannot_write
-from biounet.model import read_model, with_objects
+from biounet.model import at_scale, read_model, with_objects
 from biounet.prediction.engines import choose_device
 from biounet.prediction.jobs.sharing import (
     LARGEST_BATCH,
@@ -30,6 +30,7 @@ from biounet.prediction.jobs.sharing import (
     same_bits_in_a_batch,
 )
 from biounet.prediction.predictor import Ahead, Predictor, make_predictor
+from biounet.prediction.rescaling import scale_per_axis
 from biounet.prediction.tile_choice import tile_bytes
 
 RECIPE_NAME = "prediction.json"
@@ -58,6 +59,7 @@ class Recipe:
         engine, precision, device: as resolved, never `auto`.
         tile: the largest input tile, in px.
         average: `none`, `d4` or `rotations:N`.
+        scale: along each axis, how many times larger the network sees an image.
         objects: how labels are made: as the model says, changed as was asked.
         threads: of each worker.
         axes: the names of axes that were given, or None.
@@ -70,6 +72,7 @@ class Recipe:
     device: str
     tile: Shape
     average: str
+    scale: tuple[float, ...]
     objects: ObjectSettings
     threads: int
     axes: str | None
@@ -110,6 +113,7 @@ def settle_recipe(
 def _by_name(recipe: Recipe) -> dict[str, object]:
     """Each choice, those about labels one by one."""
     choices = asdict(recipe)
+    choices["scale"] = " x ".join(f"{s:g}" for s in recipe.scale)
     objects = choices.pop("objects").model_dump()
     return choices | {f"objects.{name}": value for name, value in objects.items()}
 
@@ -119,7 +123,7 @@ def read_recipe(out: Path) -> Recipe | None:
     path = out / RECIPE_NAME
     try:
         tree = json.loads(path.read_text())
-        tree["tile"] = tuple(tree["tile"])
+        tree["tile"], tree["scale"] = tuple(tree["tile"]), tuple(tree["scale"])
         tree["objects"] = ObjectSettings.model_validate(tree["objects"])
         return Recipe(**tree)
     except FileNotFoundError:
@@ -177,7 +181,13 @@ def _make(model_path: Path, recipe: Recipe) -> Predictor:
     torch.set_num_threads(recipe.threads)
     model = with_objects(read_model(model_path), recipe.objects.model_dump())
     made = make_predictor(
-        model, recipe.device, recipe.precision, None, recipe.average, recipe.engine
+        model,
+        recipe.device,
+        recipe.precision,
+        None,
+        recipe.average,
+        recipe.engine,
+        scale=recipe.scale,
     )
     if (made.engine_name, made.precision) != (recipe.engine, recipe.precision):
         raise InputError(
@@ -231,7 +241,9 @@ def _choose(
 ) -> Recipe:
     """What is asked; what is left open is as found, or else chosen for this machine."""
     sha256 = sha256_of(model_path)
-    model = with_objects(read_model(model_path), options.objects)
+    trained = read_model(model_path)
+    scale = scale_per_axis(options.scale, trained.settings.network.dimensions)
+    model = with_objects(at_scale(trained, scale), options.objects)
     if found is None:
         torch.set_num_threads(threads)
         made = make_predictor(
@@ -242,6 +254,7 @@ def _choose(
             options.average,
             options.engine,
             ahead,
+            scale,
         )
         device = _device_named(options.device) if made.engine_name == "torch" else "cpu"
         recipe = Recipe(
@@ -252,6 +265,7 @@ def _choose(
             device=device,
             tile=made.input_shape,
             average=options.average,
+            scale=scale,
             objects=model.settings.objects,
             threads=threads,
             axes=options.axes,
@@ -272,6 +286,7 @@ def _choose(
         device=found.device if options.device == "auto" else _device_named(options.device),
         tile=tile,
         average=options.average,
+        scale=scale,
         objects=model.settings.objects,
         axes=options.axes,
     )
