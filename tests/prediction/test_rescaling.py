@@ -110,13 +110,15 @@ def test_no_tile_and_no_box_changes_a_prediction(small_model, blobs, scale, aver
     np.testing.assert_allclose(part, whole[:, 31:97, 50:121], atol=2e-5)
 
 
-@pytest.mark.parametrize("scale", [(0.4,), (2.0, 1.5)])
-def test_blocks_of_another_scale_give_the_labels_of_the_whole(tmp_path, model_path, blobs, scale):
+@pytest.mark.parametrize(("scale", "workers"), [((0.4,), 2), ((2.0, 1.5), 1)])
+def test_blocks_of_another_scale_give_the_labels_of_the_whole(
+    tmp_path, model_path, blobs, scale, workers
+):
     write_image(tmp_path / "a.tif", blobs(4, 210, 170), "YX")
     whole = PredictionSettings(
         save=("labels", "probabilities", "table"), tile=76, scale=scale, **PLAIN
     )
-    in_blocks = whole.model_copy(update={"memory_bytes": 0, "block_px": 40})
+    in_blocks = whole.model_copy(update={"memory_bytes": 0, "block_px": 40, "workers": workers})
     for name, options in (("whole", whole), ("blocks", in_blocks)):
         assert not predict_files(model_path, [tmp_path / "a.tif"], tmp_path / name, options).failed
     for name in ("a_labels.tif", "a_probabilities.tif"):
