@@ -25,6 +25,7 @@ from biounet.learning.setup import Request
 from biounet.learning.training import train as train_run
 from biounet.model import ModelFile, at_scale, read_model, with_objects, write_model
 from biounet.network_settings import NetworkSettings
+from biounet.prediction.ensemble import make_ensemble
 from biounet.prediction.instances import label_objects
 from biounet.prediction.planes import iterate_planes, planes_of
 from biounet.prediction.predictor import Predictor, make_predictor, predict_plane
@@ -97,7 +98,7 @@ def open_image(image: Any, axes: str | None, network: NetworkSettings) -> Image:
 
 
 def load(
-    path: str | Path,
+    path: str | Path | Sequence[str | Path],
     *,
     device: str = PREDICTION.device,
     precision: str = PREDICTION.precision,
@@ -109,9 +110,12 @@ def load(
 ) -> Model:
     """Read a model file, the best model of a run folder, or a network that comes with biounet.
 
+    Several, trained with the same settings, become one.
+
     Args:
         path: a `.safetensors` file, a run folder, or a name: `em-membranes`, `dic-cells`,
             `phase-contrast-cells`, `nuclei` (a file or run folder of that name goes before).
+            Several of these, trained alike: their probabilities are averaged.
         device: `auto`, `cpu`, `cuda` or `mps`.
         precision: `auto`, `float32`, `bfloat16` or `float16`.
         tile: side of the input tile in px; None: chosen.
@@ -122,7 +126,8 @@ def load(
             `onnx`.
         objects: settings of labels in place of the model's, such as `{"threshold": 0.9}`.
     """
-    file = find_model(path)
+    files = [find_model(each) for each in ([path] if isinstance(path, str | Path) else path)]
+    file = files[0] if len(files) == 1 else make_ensemble(files)
     factors = (scale,) if isinstance(scale, float | int) else tuple(scale)
     factors = scale_per_axis(factors, file.settings.network.dimensions)
     seen = with_objects(at_scale(file, factors), objects)

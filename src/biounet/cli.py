@@ -14,6 +14,7 @@ from threading import Timer
 from cyclopts import App, CycloptsError, Parameter
 
 from biounet.commands.demo import demo
+from biounet.commands.ensemble import ensemble
 from biounet.commands.evaluate import evaluate
 from biounet.commands.export import export
 from biounet.commands.inspect import inspect
@@ -33,7 +34,18 @@ app = App(
     default_parameter=Parameter(negative=()),
     suppress_keyboard_interrupt=False,
 )
-for command in (demo, train, predict, evaluate, report, inspect, export, studio, reproduce):
+for command in (
+    demo,
+    train,
+    predict,
+    ensemble,
+    evaluate,
+    report,
+    inspect,
+    export,
+    studio,
+    reproduce,
+):
     app.command(command)
 
 

@@ -13,6 +13,7 @@ from biounet.images.reading import is_image, read_header
 from biounet.learning.derive import derive_settings, look_at, this_machine
 from biounet.learning.run_folder import RunFolder, read_records
 from biounet.model import ModelFile, network_of
+from biounet.network_settings import EnsembleSettings
 from biounet.prediction.engines import choose_device, choose_precision
 from biounet.shipped import SHIPPED, find_model_file, shipped_networks
 
@@ -115,15 +116,22 @@ def describe_model(model: ModelFile) -> str:
     n_parameters = sum(p.numel() for p in network_of(model).parameters())
     footprint = settings.network.footprint
     score = provenance.get("score")
+    network = settings.network
+    what = f"a {network.kind}"
+    if isinstance(network, EnsembleSettings):
+        what = f"an ensemble: {network.n_members} networks of kind {network.member.kind}"
     lines = [
-        f"a {settings.network.kind} of {n_parameters:,} parameters, preset {settings.preset}",
+        f"{what} of {n_parameters:,} parameters, preset {settings.preset}",
         f"  input      {settings.network.channels} channels, {settings.network.dimensions}-D;"
         f" sizes {footprint.smallest[-1]} px plus multiples of {footprint.step[-1]};"
         f" margin {footprint.margin[-1]} px",
         f"  classes    {', '.join(model.class_names)}",
-        f"  trained on {provenance.get('n_training_images', '?')} images,"
-        f" {provenance.get('steps', '?')} steps, seed {provenance.get('seed', '?')},"
-        f" biounet {provenance.get('biounet', '?')}",
+        *(
+            f"  trained on {one.get('n_training_images', '?')} images,"
+            f" {one.get('steps', '?')} steps, seed {one.get('seed', '?')},"
+            f" biounet {one.get('biounet', '?')}"
+            for one in provenance.get("members", [provenance])
+        ),
         f"  objects    {_told(settings)}",
     ]
     if object_px := provenance.get("object_px"):

@@ -270,6 +270,42 @@ def kernel_before(pooling: Shape) -> Shape:
     return tuple(1 if f == 1 and max(pooling) > 1 else 3 for f in pooling)
 
 
+class EnsembleSettings(Frozen):
+    """Networks alike whose probabilities are averaged (`networks/ensemble.py`)."""
+
+    kind: Literal["ensemble"] = "ensemble"
+    n_members: Annotated[int, Field(ge=2)]
+    member: Annotated[
+        UNetSettings | SlidingWindowSettings | FCNSettings, Field(discriminator="kind")
+    ]
+
+    @property
+    def dimensions(self) -> Literal[2, 3]:
+        """Of each member."""
+        return self.member.dimensions
+
+    @property
+    def channels(self) -> int:
+        """Of each member."""
+        return self.member.channels
+
+    @property
+    def classes(self) -> int:
+        """Of each member."""
+        return self.member.classes
+
+    @property
+    def width(self) -> int:
+        """Of each member: they compute one after another."""
+        return self.member.width
+
+    @property
+    def footprint(self) -> Footprint:
+        """Margins and legal sizes."""
+        return self.member.footprint
+
+
 NetworkSettings = Annotated[
-    UNetSettings | SlidingWindowSettings | FCNSettings, Field(discriminator="kind")
+    UNetSettings | SlidingWindowSettings | FCNSettings | EnsembleSettings,
+    Field(discriminator="kind"),
 ]

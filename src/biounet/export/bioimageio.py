@@ -35,6 +35,7 @@ from biounet.export.words import documentation
 from biounet.geometry import Footprint, Shape
 from biounet.images.atomic import written_whole
 from biounet.model import ModelFile, network_of
+from biounet.network_settings import EnsembleSettings
 from biounet.prediction.engines import torch_engine
 from biounet.prediction.overlap_tile import normalise
 from biounet.prediction.predictor import plane_intensity
@@ -191,6 +192,7 @@ def _description(
 ) -> dict[str, Any]:
     """The model's `bioimageio.yaml`."""
     network = model.settings.network
+    kind = (network.member if isinstance(network, EnsembleSettings) else network).kind
     footprint = network.footprint
     spatial = "zyx"[-network.dimensions :]
 
@@ -221,8 +223,8 @@ def _description(
         "description": f"Segments images into {', '.join(model.class_names)}",
         "authors": [{"name": author} for author in credits.authors],
         "license": credits.licence,
-        "cite": [*(citation.described() for citation in credits.cite), *CITE[network.kind]],
-        "tags": [network.kind, "semantic-segmentation", f"{network.dimensions}d", "biounet"],
+        "cite": [*(citation.described() for citation in credits.cite), *CITE[kind]],
+        "tags": [kind, "semantic-segmentation", f"{network.dimensions}d", "biounet"],
         "documentation": "README.md",
         "covers": ["cover.png"],
         "inputs": [

@@ -19,6 +19,7 @@ from biounet.learning.processes import ALONE, Processes, from_all, from_first, s
 from biounet.learning.run import Run, log
 from biounet.learning.run_folder import Record, RunFolder, make_folder, read_records
 from biounet.model import ModelFile
+from biounet.network_settings import EnsembleSettings
 from biounet.networks import build_network
 from biounet.prediction.engines import choose_device, choose_precision
 from biounet.version import __version__
@@ -213,6 +214,8 @@ def _settings(facts: Facts, request: Request) -> tuple[Settings, tuple[Choice, .
     if request.start_from is not None:
         started = request.start_from.settings
         dimensions = len(facts.shapes[0])
+        if isinstance(started.network, EnsembleSettings):
+            raise InputError("an ensemble to start from", "a single model", "name one it holds")
         if started.network.dimensions != dimensions:
             raise InputError(
                 f"a {started.network.dimensions}-D model to start from, {dimensions}-D data",

@@ -3,12 +3,14 @@
 from torch import nn
 
 from biounet.network_settings import (
+    EnsembleSettings,
     FCNSettings,
     NetworkSettings,
     SlidingWindowSettings,
     UNetSettings,
 )
 from biounet.networks.convolution import fold
+from biounet.networks.ensemble import Ensemble
 from biounet.networks.fcn import FCN
 from biounet.networks.sliding_window import SlidingWindow
 from biounet.networks.unet import UNet
@@ -25,3 +27,5 @@ def build_network(settings: NetworkSettings) -> nn.Module:
             return SlidingWindow(settings)
         case FCNSettings():
             return FCN(settings)
+        case EnsembleSettings(member=member):
+            return Ensemble([build_network(member) for _ in range(settings.n_members)])

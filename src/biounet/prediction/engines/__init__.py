@@ -11,6 +11,7 @@ from torch import nn
 from biounet.errors import InputError
 from biounet.networks import fold
 from biounet.networks.convolution import Convolution
+from biounet.networks.ensemble import Ensemble
 
 Engine = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """(N, C, …) float32 input tiles, normalised -> (N, K, …) float32 probabilities."""
@@ -56,11 +57,12 @@ def take_parts(network: nn.Module) -> nn.Module:
     bits, is coarse x coarse + fine x coarse + coarse x fine, and a rest that does not matter. So
     the first convolution takes three channels in place of one, at next to no cost.
     """
-    first = next(layer for layer in network.modules() if isinstance(layer, Convolution))
-    weight = first.weight.detach()
-    coarse = weight.bfloat16().float()
-    taking = torch.cat([coarse, coarse, weight - coarse], 1)
-    first.weight = nn.Parameter(taking, requires_grad=False)
+    for member in network.members if isinstance(network, Ensemble) else (network,):
+        first = next(layer for layer in member.modules() if isinstance(layer, Convolution))
+        weight = first.weight.detach()
+        coarse = weight.bfloat16().float()
+        taking = torch.cat([coarse, coarse, weight - coarse], 1)
+        first.weight = nn.Parameter(taking, requires_grad=False)
     return network
 
 

@@ -80,7 +80,6 @@ class Judge:
         network, settings = network_of(self.model), self.model.settings.network
         if self.precision == "bfloat16":
             network = take_parts(fold(network))
-            settings = settings.model_copy(update={"channels": 3 * settings.channels})
         graph: bytes = onnx_graph(network, settings).SerializeToString()
         return graph
 

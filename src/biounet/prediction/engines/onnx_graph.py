@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from biounet.network_settings import NetworkSettings
 from biounet.networks import fold
+from biounet.networks.convolution import Convolution
 from biounet.prediction.engines.runtimes import NotExpressibleError
 
 OPSET = 17
@@ -33,6 +34,7 @@ TO_THE_END = np.iinfo(np.int64).max
 ELEMENTWISE = {
     "relu": "Relu",
     "tanh": "Tanh",
+    "log": "Log",
     "add": "Add",
     "sub": "Sub",
     "mul": "Mul",
@@ -46,7 +48,7 @@ def onnx_graph(network: nn.Module, settings: NetworkSettings) -> onnx.ModelProto
 
     Args:
         network: from `build_network(settings)`; folded in place.
-        settings: its settings.
+        settings: its settings; it may take more channels (`take_parts`).
 
     Returns:
         A graph from `image` (N, C, …) float32 to `probabilities` (N, K, …) float32; N and the
@@ -56,6 +58,8 @@ def onnx_graph(network: nn.Module, settings: NetworkSettings) -> onnx.ModelProto
         NotExpressibleError: the network cannot be written as such a graph.
     """
     folded = fold(network).eval().cpu()
+    first = next(layer for layer in folded.modules() if isinstance(layer, Convolution))
+    n_channels = first.weight.shape[1]
     # More than one pixel of output: some networks take a single one for a special case.
     tile = settings.footprint.input_for([step + 1 for step in settings.footprint.step])
     opsets = [helper.make_opsetid("", OPSET)]
@@ -64,13 +68,13 @@ def onnx_graph(network: nn.Module, settings: NetworkSettings) -> onnx.ModelProto
         graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="biounet"
     )
     recorder = Recorder(dict(folded.named_parameters()), model.graph)
-    image = torch.zeros((0, settings.channels, *tile))  # no image: shapes are all it is about
+    image = torch.zeros((0, n_channels, *tile))  # no image: shapes are all it is about
     recorder.name(image, INPUT)
     with torch.inference_mode(), recorder:
         probabilities = folded(image).softmax(1)
     model.graph.node[-1].output[0] = OUTPUT
     axes = "zyx"[-settings.dimensions :]
-    model.graph.input.append(_value(INPUT, settings.channels, list(axes)))
+    model.graph.input.append(_value(INPUT, n_channels, list(axes)))
     outputs = [f"{axis}_out" for axis in axes]
     model.graph.output.append(_value(OUTPUT, int(probabilities.shape[1]), outputs))
     return model
