@@ -2,6 +2,7 @@
 
     python benchmarks/accuracy.py run isbi2012 --data isbi2012 --out research \\
         --rows benchmarks/rows/few-images.yaml --images 1,2,5,10 --seeds 0,1,2 --minutes 20
+    python benchmarks/accuracy.py ensemble research/results/nuclei-report-fast-30min-seed?.json
     python benchmarks/accuracy.py table benchmarks/results/accuracy \\
         --docs docs/results.md docs/research.md
     python benchmarks/accuracy.py curve research/results isbi2012 nuclei --budget 20min \\
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import get_args
 
 from accuracy_pages import draw_bars, draw_curve, fill_tables, of_budget, read_results
-from accuracy_runs import Job, do, present_commit, read_rows
+from accuracy_runs import Job, do, do_ensemble, present_commit, read_rows
 from accuracy_splits import Part, SetName
 
 from biounet.errors import InputError
@@ -47,6 +48,12 @@ def main() -> int:
     budget.add_argument("--steps", type=int)
     run.add_argument("--device", default="auto")
     run.add_argument("--commit", help="of the program, where there is no git to ask")
+    ensemble = modes.add_parser("ensemble", help="score runs that differ in the seed as one")
+    ensemble.add_argument(
+        "results", type=Path, nargs="+", help="of the runs: OUT/results/NAME.json"
+    )
+    ensemble.add_argument("--device", default="auto")
+    ensemble.add_argument("--commit", help="of the program, where there is no git to ask")
     table = modes.add_parser("table", help="fill the tables of a Markdown file")
     table.add_argument("results", type=Path)
     table.add_argument("--docs", type=Path, nargs="+", required=True)
@@ -63,6 +70,11 @@ def main() -> int:
     match said.mode:
         case "run":
             return run_all(said)
+        case "ensemble":
+            paths, commit = [path.resolve() for path in said.results], said.commit
+            if failed := do_ensemble(paths, said.device, commit or present_commit()):
+                print(f"failed: {failed}", file=sys.stderr)
+                return 1
         case "table":
             for page in said.docs:
                 fill_tables(read_results(said.results), page)

@@ -15,6 +15,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from biounet.errors import InputError
 from biounet.images.atomic import written_whole
 from biounet.images.layouts.cell_tracking import Truth
 from biounet.learning.run_folder import RunFolder, read_records
+from biounet.model import read_model
 from biounet.reproduce.tasks import TASKS, Kind
 from biounet.version import __version__
 
@@ -158,7 +160,6 @@ def do(job: Job, data: Path, out: Path, device: str, commit: str) -> str | None:
     settings = out / folder / "row.yaml"
     settings.write_text(yaml.safe_dump(job.row.changes, sort_keys=False))
 
-    kind = split.task.kind
     unit, amount = job.budget
     commands = [
         [
@@ -170,32 +171,11 @@ def do(job: Job, data: Path, out: Path, device: str, commit: str) -> str | None:
     if (model := job.row.options.start_from) is not None:
         there = Path(model).exists()  # else the name of a network that comes with biounet
         commands[0] += ["--from", os.path.relpath(model, out) if there else model]
-    averages = (job.row.options.averages or AVERAGES[kind]) if split.scored else ()
-    images, labels = ("01", "01_GT") if kind == "seg" else ("images", "labels")
-    for kind_of_row in averages:
-        predicted = f"{folder}/predicted-{kind_of_row.replace(':', '-')}"
-        average, _, method = kind_of_row.partition("+")
-        objects = [f"--set=objects.{w}" for w in (f"method={method}", "threshold=0") if method]
-        result_folder = f"{predicted}/01_RES" if kind == "seg" else predicted
-        commands += [
-            [
-                *("predict", f"{folder}/run", f"data/{stem}-scored/{images}"),
-                *("--out", predicted, "--save", "labels" if method else SAVED[kind], *objects),
-                *("--average", average, "--device", device),
-            ],
-            [
-                *("evaluate", result_folder, f"data/{stem}-scored/{labels}"),
-                *("--metrics", METRICS[kind], "--json", f"{predicted}.json"),
-            ],
-        ]
-    seconds = []
-    for words in commands:
-        began = time.monotonic()
-        resuming = ["--resume"] if words[0] == "train" else []
-        if failed := _run([*words, *resuming], out, out / folder / "printed.txt"):
-            return failed
-        seconds.append(time.monotonic() - began)
-
+    averages = (job.row.options.averages or AVERAGES[split.task.kind]) if split.scored else ()
+    commands += _scoring(job.set_name, job.part, f"{folder}/run", folder, averages, device)
+    seconds, failed = _run_all(commands, out, folder)
+    if failed is not None:
+        return failed
     records = read_records(RunFolder(out / folder / "run"))
     start = next(r for r in records if r["kind"] == "start")
     end = next(r for r in reversed(records) if r["kind"] == "end")
@@ -231,20 +211,115 @@ def do(job: Job, data: Path, out: Path, device: str, commit: str) -> str | None:
         "steps": end["step"],
         "validation": end["score"],
         "objects": end["objects"],
-        "scores": {
-            average: scores_of(
-                job.set_name,
-                json.loads(
-                    (out / folder / f"predicted-{average.replace(':', '-')}.json").read_text()
-                ),
-            )
-            for average in averages
-        },
+        "scores": _scores(job.set_name, out / folder, averages),
     }
     result.parent.mkdir(exist_ok=True)
     with written_whole(result) as temporary:
         temporary.write_text(json.dumps(tree, indent=1) + "\n")
     return None
+
+
+def do_ensemble(paths: Sequence[Path], device: str, commit: str) -> str | None:
+    """Score the ensemble of runs that differ in the seed alone; why it failed, or None.
+
+    Its row is theirs, "N networks"; its budget and its steps are those of all together.
+
+    Args:
+        paths: their results, `OUT/results/NAME.json`.
+
+    Raises:
+        InputError: runs that differ in more.
+    """
+    members = [json.loads(path.read_text()) for path in paths]
+    first, out = members[0], paths[0].parents[1]
+    same = ("set", "part", "row", "changes", "options", "budget", "images")
+    if len({json.dumps([member[name] for name in same]) for member in members}) > 1:
+        raise InputError("runs of different rows", "runs that differ in the seed", "name others")
+    unit, amount = first["budget"]
+    seeds = ", ".join(str(member["seed"]) for member in members)
+    name = f"{first['name'].rpartition('-seed')[0]}-ensemble-of-{len(members)}"
+    folder = f"runs/{name}"
+    (out / folder).mkdir(parents=True, exist_ok=True)
+    model = f"{folder}/together.safetensors"
+    averages = tuple(first["scores"])
+    runs = [f"runs/{member['name']}/run" for member in members]
+    commands = [["ensemble", *runs, "--out", model]]
+    commands += _scoring(first["set"], first["part"], model, folder, averages, device)
+    seconds, failed = _run_all(commands, out, folder)
+    if failed is not None:
+        return failed
+    tree = {
+        **first,
+        "name": name,
+        "row": f"{first['row']}, {len(members)} networks (seeds {seeds})",
+        "budget": [unit, amount * len(members)],
+        "commands": [shlex.join(["biounet", *words]) for words in commands],
+        "commit": commit,
+        "minutes": {
+            "training": sum(member["minutes"]["training"] for member in members),
+            "predicting": {average: seconds[1 + 2 * k] / 60 for k, average in enumerate(averages)},
+        },
+        "steps": sum(member["steps"] for member in members),
+        "validation": None,
+        "objects": read_model(out / model).settings.objects.model_dump(),
+        "scores": _scores(first["set"], out / folder, averages),
+    }
+    with written_whole(out / "results" / f"{name}.json") as temporary:
+        temporary.write_text(json.dumps(tree, indent=1) + "\n")
+    return None
+
+
+def _scoring(
+    set_name: SetName, part: Part, model: str, folder: str, averages: Sequence[str], device: str
+) -> list[list[str]]:
+    """The commands that predict with a model and score, two for each way of averaging."""
+    kind, data = TASKS[set_name].kind, f"data/{set_name}-{part}-scored"
+    images, labels = ("01", "01_GT") if kind == "seg" else ("images", "labels")
+    commands = []
+    for row in averages:
+        predicted = f"{folder}/predicted-{row.replace(':', '-')}"
+        average, _, method = row.partition("+")
+        objects = [f"--set=objects.{w}" for w in (f"method={method}", "threshold=0") if method]
+        result_folder = f"{predicted}/01_RES" if kind == "seg" else predicted
+        commands += [
+            [
+                *("predict", model, f"{data}/{images}"),
+                *("--out", predicted, "--save", "labels" if method else SAVED[kind], *objects),
+                *("--average", average, "--device", device),
+            ],
+            [
+                *("evaluate", result_folder, f"{data}/{labels}"),
+                *("--metrics", METRICS[kind], "--json", f"{predicted}.json"),
+            ],
+        ]
+    return commands
+
+
+def _scores(
+    set_name: SetName, folder: Path, averages: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """What the commands found, by averaging."""
+    files = {
+        average: folder / f"predicted-{average.replace(':', '-')}.json" for average in averages
+    }
+    return {
+        average: scores_of(set_name, json.loads(file.read_text()))
+        for average, file in files.items()
+    }
+
+
+def _run_all(
+    commands: Sequence[list[str]], out: Path, folder: str
+) -> tuple[list[float], str | None]:
+    """Run commands one after another: what each took, s, and why one failed."""
+    seconds: list[float] = []
+    for words in commands:
+        began = time.monotonic()
+        resuming = ["--resume"] if words[0] == "train" else []
+        if failed := _run([*words, *resuming], out, out / folder / "printed.txt"):
+            return seconds, failed
+        seconds.append(time.monotonic() - began)
+    return seconds, None
 
 
 def _run(words: list[str], out: Path, printed: Path) -> str | None:

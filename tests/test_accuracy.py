@@ -183,6 +183,45 @@ def test_a_run_is_written_down_and_not_done_again(usiigaci: Path, tmp_path: Path
     assert "rename the row" in again.stderr
 
 
+def test_runs_of_several_seeds_are_scored_as_one(usiigaci: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.yaml").write_text(ROWS)
+    out = tmp_path / "out"
+    words = (
+        "run",
+        "usiigaci",
+        "--data",
+        usiigaci,
+        "--out",
+        out,
+        "--steps",
+        "2",
+        "--part",
+        "report",
+    )
+    rows = ("--rows", tmp_path / "rows.yaml", "--seeds", "0,1", "--only", "tiny")
+    assert accuracy(*words, *rows, "--commit", "c0").returncode == 0
+    runs = [out / f"results/usiigaci-report-tiny-2steps-seed{seed}.json" for seed in (0, 1)]
+    done = accuracy("ensemble", *runs, "--commit", "c1")
+    assert (done.returncode, done.stderr) == (0, "")
+    name = "usiigaci-report-tiny-2steps-ensemble-of-2"
+    result = json.loads((out / f"results/{name}.json").read_text())
+    assert (result["row"], result["commit"]) == ("tiny, 2 networks (seeds 0, 1)", "c1")
+    assert (result["budget"], result["steps"]) == (["steps", 4], 4)
+    assert result["commands"][0].startswith(
+        "biounet ensemble runs/usiigaci-report-tiny-2steps-seed0"
+    )
+    evaluated = json.loads((out / f"runs/{name}/predicted-d4.json").read_text())
+    assert result["scores"]["d4"] == {"seg": evaluated["seg"]}
+    both = [json.loads(run.read_text()) for run in runs]
+    spent = sum(one["minutes"]["training"] for one in both)
+    assert result["minutes"]["training"] == pytest.approx(spent)
+
+    other = out / "results/other.json"
+    other.write_text(json.dumps(both[1] | {"row": "no elastic, 8"}))
+    done = accuracy("ensemble", runs[0], other)
+    assert "runs of different rows" in done.stderr
+
+
 def test_a_row_that_fails_is_told_and_stops_no_other(usiigaci: Path, tmp_path: Path) -> None:
     bad = "bad:\n  run: {start_from: nothing-there}\n"
     (tmp_path / "rows.yaml").write_text(bad + ROWS)
