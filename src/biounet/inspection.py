@@ -117,11 +117,11 @@ def describe_model(model: ModelFile) -> str:
     footprint = settings.network.footprint
     score = provenance.get("score")
     network = settings.network
-    what = f"a {network.kind}"
+    what = f"a {network.kind} of"
     if isinstance(network, EnsembleSettings):
-        what = f"an ensemble: {network.n_members} networks of kind {network.member.kind}"
+        what = f"the mean of {network.n_members} networks of kind {network.member.kind}, together"
     lines = [
-        f"{what} of {n_parameters:,} parameters, preset {settings.preset}",
+        f"{what} {n_parameters:,} parameters, preset {settings.preset}",
         f"  input      {settings.network.channels} channels, {settings.network.dimensions}-D;"
         f" sizes {footprint.smallest[-1]} px plus multiples of {footprint.step[-1]};"
         f" margin {footprint.margin[-1]} px",

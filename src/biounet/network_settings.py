@@ -281,7 +281,7 @@ class EnsembleSettings(Frozen):
 
     @property
     def dimensions(self) -> Literal[2, 3]:
-        """Of each member."""
+        """Of each member, as all that follows."""
         return self.member.dimensions
 
     @property

@@ -1,5 +1,6 @@
 """Several models as one file: the mean of their probabilities, wherever a model goes."""
 
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import biounet
 from biounet.cli import main
 from biounet.config import IntensitySettings, ObjectSettings
 from biounet.errors import InputError
-from biounet.export import export_model
+from biounet.export import credits_from, export_model
 from biounet.inspection import describe
 from biounet.model import Intensity, read_model, write_model
 from biounet.network_settings import FCNSettings, SlidingWindowSettings, UNetSettings
@@ -51,7 +52,7 @@ def test_one_file_that_goes_wherever_a_model_goes(tmp_path, members, blobs, monk
     one = biounet.load(out, **PLAIN)
     np.testing.assert_array_equal(one.predict(image), biounet.load(members, **PLAIN).predict(image))
     told = describe([out])
-    assert "3 networks of kind unet" in told
+    assert told.startswith("the mean of 3 networks of kind unet, together ")
     assert all(f"seed {seed}," in told for seed in (1, 2, 3))
     assert [m["seed"] for m in read_model(out).provenance["members"]] == [1, 2, 3]
 
@@ -80,6 +81,18 @@ def test_it_is_exported(tmp_path, small_model):
     tiles = np.random.default_rng(0).normal(size=(1, 1, 44, 44)).astype(np.float32)
     (found,) = ort.InferenceSession(path).run(None, {"image": tiles})
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_package_tells_that_it_is_one(tmp_path, small_model):
+    pytest.importorskip("bioimageio.spec")
+    model = make_ensemble([replace(small_model(), provenance={"steps": n}) for n in (20, 30)])
+    credits = credits_from("Cells", ["Ada Lovelace"], "MIT", [])  # noqa: A001
+    path = export_model(model, "bioimageio", tmp_path / "model.zip", credits)
+    with zipfile.ZipFile(path) as package:
+        page, description = (package.read(n).decode() for n in ("README.md", "bioimageio.yaml"))
+    assert "The mean of 2 networks of kind unet, 2-D" in page
+    assert all(f"images, {n} steps." in page for n in (20, 30))
+    assert "Ronneberger" in description
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """The page about a model that lies in its zip."""
 
+from typing import Any
+
 from biounet.config import ObjectSettings
 from biounet.export.credits import Credits
 from biounet.model import ModelFile
+from biounet.network_settings import EnsembleSettings, NetworkSettings
 
 
 def documentation(model: ModelFile, credits: Credits) -> str:  # noqa: A002
@@ -18,7 +21,7 @@ def documentation(model: ModelFile, credits: Credits) -> str:  # noqa: A002
 
 By {", ".join(credits.authors)}; licence {credits.licence}.{_to_cite(credits)}
 
-A network of kind {network.kind}, {network.dimensions}-D, {network.channels} channel(s), trained
+{_what(network)}, {network.dimensions}-D, {network.channels} channel(s), trained
 with biounet {provenance.get("biounet", "")}. It gives the probability of each class:
 {", ".join(model.class_names)}.
 
@@ -41,9 +44,19 @@ as one large tile: there are no seams.
 ## Validation
 
 Scores on images kept back from the training: {scores}.
-Trained on {provenance.get("n_training_images", "an unknown number of")} images,
-{provenance.get("steps", "an unknown number of")} steps.
+{chr(10).join(map(_training, provenance.get("members", [provenance])))}
 """
+
+
+def _what(network: NetworkSettings) -> str:
+    if isinstance(network, EnsembleSettings):
+        return f"The mean of {network.n_members} networks of kind {network.member.kind}"
+    return f"A network of kind {network.kind}"
+
+
+def _training(provenance: dict[str, Any]) -> str:
+    n_images = provenance.get("n_training_images", "an unknown number of")
+    return f"Trained on {n_images} images, {provenance.get('steps', 'an unknown number of')} steps."
 
 
 def _to_cite(credits: Credits) -> str:  # noqa: A002

@@ -9,7 +9,7 @@ from biounet.errors import InputError
 from biounet.model import ModelFile
 from biounet.network_settings import EnsembleSettings
 
-OF_THE_FIRST = ("labels_are", "object_px", "pixel_size_um")
+OF_THE_FIRST = ("biounet", "labels_are", "object_px", "pixel_size_um")
 """What is kept of the provenance in one place; all of it is kept a member."""
 
 
