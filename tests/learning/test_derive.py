@@ -1,5 +1,7 @@
 """Derived settings: from data and machine, with reasons; the user's word wins."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -38,6 +40,29 @@ def test_facts_of_images_are_measured() -> None:
     assert seen.labels_are == "instances"
     areas = np.concatenate([np.bincount(b.ravel())[1:] for _, b in pairs])
     assert seen.object_px == pytest.approx(2 * np.sqrt(np.median(areas) / np.pi), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("sizes_um", "common"),
+    [
+        ([0.5, 0.5], 0.5),
+        ([0.5, 0.6, 0.52], 0.52),
+        ([0.5, None], 0.5),
+        ([0.5, 1.0], None),
+        ([None, None], None),
+    ],
+)
+def test_a_pixel_size_is_one_that_images_share(
+    sizes_um: list[float | None], common: float | None
+) -> None:
+    image, labels = simulate_cells("nuclei", (64, 64), np.random.default_rng(0))
+    dataset = dataset_from_arrays([image] * len(sizes_um), [labels] * len(sizes_um))
+    items = [
+        replace(read_item(item), pixel_size_um=None if size is None else (size, size))
+        for item, size in zip(dataset.items, sizes_um, strict=True)
+    ]
+    wanted = None if common is None else (common, common)
+    assert look_at(dataset, items).pixel_size_um == wanted
 
 
 @pytest.mark.parametrize(

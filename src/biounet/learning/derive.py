@@ -42,6 +42,10 @@ no worse than 1/5, none, or the paper's 10 px and 3 x 3 vectors, 1/28 (`docs/res
 elsewhere nothing certain against none (`docs/results.md`)."""
 
 
+UNLIKE = 1.25
+"""Pixel sizes so many times larger than others have nothing in common."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What the data set is like.
@@ -50,6 +54,7 @@ class Facts:
         shapes: of the images, (Y, X) or (Z, Y, X).
         object_px: median diameter of the objects, in px; None where there are none.
         smallest_object_px: area (or volume) that 98 % of the objects exceed.
+        pixel_size_um: the median; None where it is not known, or images differ much.
     """
 
     n_channels: int
@@ -95,10 +100,17 @@ def look_at(dataset: DataSet, items: Sequence[Annotated]) -> Facts:
         n_classes=dataset.n_classes,
         labels_are=dataset.labels_are,
         shapes=tuple(i.labels.shape for i in items),
-        pixel_size_um=items[0].pixel_size_um,
+        pixel_size_um=_common_size_um(items),
         object_px=None if diameter is None else round(float(diameter), 1),
         smallest_object_px=int(np.percentile(areas, 2)) if len(areas) else 0,
     )
+
+
+def _common_size_um(items: Sequence[Annotated]) -> tuple[float, ...] | None:
+    sizes = [item.pixel_size_um for item in items if item.pixel_size_um is not None]
+    if not sizes or np.any(np.max(sizes, axis=0) > UNLIKE * np.min(sizes, axis=0)):
+        return None
+    return tuple(np.median(sizes, axis=0).tolist())
 
 
 def object_areas(labels: NDArray[np.int32]) -> NDArray[np.int64]:
