@@ -107,7 +107,7 @@ def serve() -> Iterator[Callable[[Path], Served]]:
     running: list[tuple[uvicorn.Server, threading.Thread, Studio, socket.socket]] = []
 
     def start(folder: Path) -> Served:
-        studio = Studio(open_folder(folder))
+        studio = Studio(open_folder(folder), None)
         listening = socket.create_server(("127.0.0.1", 0))
         port = listening.getsockname()[1]
         config = uvicorn.Config(

@@ -53,14 +53,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def running(folder: Path, how: signal.Signals = signal.SIGINT) -> Iterator[str]:
+def running(folder: Path, how: signal.Signals = signal.SIGINT, *flags: str) -> Iterator[str]:
     """`biounet studio FOLDER` in a process of its own, ended by a signal; its address."""
-    code = (
-        "import sys, pathlib; from biounet.studio import run_studio;"
-        "run_studio(pathlib.Path(sys.argv[1]), 0, False)"
-    )
+    words = ["studio", str(folder), "--no-browser", *flags]
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(folder)],
+        [sys.executable, "-m", "biounet", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -230,6 +227,27 @@ def test_the_whole_story(browser: Any, folder: Path, tmp_path: Path) -> None:
     again = model.segment(folder / "one.tif")
     assert ((again > 0) == (segmentation > 0)).mean() > 0.99
     assert set(np.unique(labels_of(folder))) == {0, *np.unique(corrected)} - {65535}
+
+
+def test_a_network_that_comes_along_is_corrected(browser: Any, folder: Path) -> None:
+    """Segmented before anything is painted, accepted, and trained on."""
+    with running(folder, signal.SIGINT, "--from", "nuclei") as address:
+        person = Person(browser, address)
+        person.sees("#status", "Model nuclei is ready")
+        person.page.click("#segment")
+        person.sees("#prediction-note", f"{len(CENTRES)} cells", 30)
+        person.page.click("#accept-all")
+        person.sees("#counts", f"^{len(CENTRES)} cells,")
+        person.page.click("#rest")
+        person.sees("#saved", "All strokes saved")
+        assert {labels_of(folder)[centre] for centre in CENTRES} == set(range(1, 8))
+        person.page.click("#train")
+        person.sees("#status", "Training, step", 40)
+        person.page.click("#train")
+        person.sees("#status", "Model 001 is ready", 30)
+        assert person.complaints == []
+    trained = biounet.load(folder / "runs/001").file.settings.network
+    assert trained == biounet.load("nuclei").file.settings.network
 
 
 def test_narrow_gaps_between_cells_are_background(browser: Any, folder: Path) -> None:

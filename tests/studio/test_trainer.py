@@ -10,10 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from biounet.api import find_model
+from biounet.config import FAST
 from biounet.errors import InputError
 from biounet.images.dataset import read_item
 from biounet.images.writing import write_image
-from biounet.model import read_model
+from biounet.model import Intensity, ModelFile, read_model, write_model
+from biounet.network_settings import UNetSettings
+from biounet.networks import build_network
 from biounet.simulate import simulate_cells
 from biounet.studio import trainer as trainer_module
 from biounet.studio.annotation import apply_patches, set_rest
@@ -22,12 +26,13 @@ from biounet.studio.folder import open_folder
 from biounet.studio.marked import dataset_of
 from biounet.studio.patches import Patch
 from biounet.studio.regions import Box, plan_region, whole
+from biounet.studio.runs import known_before
 from biounet.studio.trainer import Sight, Status, losses_to_show
 
 
 @pytest.fixture
 def studio(write_images: Callable[..., Path], tmp_path: Path) -> Iterator[Studio]:
-    studio = Studio(open_folder(write_images(tmp_path, 2, (128, 128))))
+    studio = Studio(open_folder(write_images(tmp_path, 2, (128, 128))), None)
     yield studio
     studio.trainer.close()
 
@@ -101,8 +106,68 @@ def test_train_stop_train_on_segment(studio: Studio) -> None:
     studio.trainer.segment("b.tif")
     assert finished(studio).problem is None
     assert studio.trainer.predictions.of("b.tif")[0].box == whole((128, 128))
-    again = Studio(studio.folder)  # after a restart the last model is there
+    again = Studio(studio.folder, None)  # after a restart the last model is there
     assert again.trainer.status.model == "002"
+
+
+def test_training_goes_on_from_a_model_that_was_there_before(
+    write_images: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began_with: list[Any] = []
+    whole_training = trainer_module.train
+
+    def noted(dataset: Any, request: Any, *others: Any) -> Any:
+        began_with.append((request.start_from.provenance, request.said["training"]))
+        return whole_training(dataset, request, *others)
+
+    monkeypatch.setattr(trainer_module, "train", noted)
+    studio = Studio(open_folder(write_images(tmp_path, 1, (128, 128))), known_before("nuclei"))
+    assert studio.trainer.status.model == "nuclei"
+    image, _ = simulate_cells("nuclei", (128, 128), np.random.default_rng(0))
+    studio.image("a.tif").pixels[0] = image
+    studio.trainer.segment("a.tif")
+    assert finished(studio).problem is None
+    assert studio.trainer.predictions.of("a.tif")[0].labels.max() > 5
+    assert not studio.folder.runs.exists()
+
+    paint(studio, 10, 10, 1)
+    set_rest(studio.annotation("a.tif"), True, 2)
+    for afresh in (False, False, True):
+        studio.trainer.train(studio.marked, 0.04, afresh)
+        assert finished(studio, 90).problem is None
+    shipped = find_model("nuclei").provenance
+    (first, rates), (second, _), (third, _) = began_with
+    assert first == third == shipped
+    assert second["n_training_images"] == 1
+    assert "learning_rate" not in rates  # the studio's own is for the narrow network
+    studio.trainer.close()
+
+
+def test_a_model_of_other_channels_is_told_and_can_be_trained(tmp_path: Path) -> None:
+    image, _ = simulate_cells("nuclei", (128, 128), np.random.default_rng(0))
+    write_image(tmp_path / "a.tif", np.stack([image] * 2), "CYX")
+    studio = Studio(open_folder(tmp_path), known_before("nuclei"))
+    studio.trainer.segment("a.tif")
+    assert "a.tif with 2 channels; wanted 1" in str(finished(studio).problem)
+    paint(studio, 10, 10, 1)
+    set_rest(studio.annotation("a.tif"), True, 2)
+    studio.trainer.train(studio.marked, 0.04, False)
+    assert finished(studio, 90).problem is None
+    studio.trainer.segment("a.tif")
+    assert finished(studio).problem is None
+    studio.trainer.close()
+
+
+def test_what_a_studio_cannot_begin_with(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no file nothing-there"):
+        known_before("nothing-there")
+    network = UNetSettings(dimensions=3, width=2, depth=1)
+    settings = FAST.model_copy(update={"network": network})
+    weights = build_network(network).state_dict()
+    model = ModelFile(settings, weights, ("background", "cell"), Intensity((0.0,), (1.0,)))
+    write_model(model, tmp_path / "volumes.safetensors")
+    with pytest.raises(InputError, match="a model of volumes"):
+        known_before(str(tmp_path / "volumes.safetensors"))
 
 
 def test_of_a_stack_the_painted_planes_are_learned_from(tmp_path: Path) -> None:
@@ -110,7 +175,7 @@ def test_of_a_stack_the_painted_planes_are_learned_from(tmp_path: Path) -> None:
     stack = rng.integers(0, 255, (2, 3, 100, 110)).astype(np.uint8)
     write_image(tmp_path / "s.tif", stack, "TZYX")
     write_image(tmp_path / "t.tif", stack[0, 0], "YX")
-    studio = Studio(open_folder(tmp_path))
+    studio = Studio(open_folder(tmp_path), None)
     annotation = studio.annotation("s.tif")
     square = Patch(10, 10, np.full((30, 30), 1, np.uint16))
     apply_patches(annotation, [square], 1, plane=4)

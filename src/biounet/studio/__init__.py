@@ -5,7 +5,7 @@ pyramid.py     an image as tiles of raw grey values, at every zoom
 patches.py     strokes as they arrive: checked, decoded
 annotation.py  an image's labels with their version, on disk before a stroke is acknowledged
 contents.py    what is open: images, annotations, the trainer
-runs.py        the training runs of the folder
+runs.py        the training runs of the folder, and the model before the first
 trainer.py     training and segmentation in a thread, with previews of the open image
 events.py      what happens, told to every open page
 guard.py       who may ask: this machine, this page, with the token
@@ -18,16 +18,20 @@ from pathlib import Path
 from biounet.errors import InputError
 
 
-def run_studio(folder: Path, port: int = 0, open_browser: bool = True) -> None:
+def run_studio(
+    folder: Path, port: int = 0, open_browser: bool = True, start_from: str | None = None
+) -> None:
     """Serve the page until Ctrl-C.
 
     Args:
         folder: the images; annotations go to labels/ and models to runs/ in it.
         port: on the loopback address; 0: any free one.
         open_browser: open the page in the default browser.
+        start_from: a model file, a run folder, or a network that comes along, to begin with.
 
     Raises:
-        InputError: no such folder, a port that is taken, or the packages of the extra are missing.
+        InputError: no such folder or model, a port that is taken, or the packages of the extra are
+            missing.
     """
     try:
         from biounet.studio.launch import serve
@@ -37,4 +41,4 @@ def run_studio(folder: Path, port: int = 0, open_browser: bool = True) -> None:
         raise InputError(
             f"no package {error.name}", "the packages of the studio", "pip install biounet[studio]"
         ) from None
-    serve(folder, port, open_browser)
+    serve(folder, port, open_browser, start_from)

@@ -12,21 +12,25 @@ from biounet.studio.events import Events
 from biounet.studio.folder import ImageFolder, image_path, labels_path, list_names
 from biounet.studio.marked import Marked
 from biounet.studio.pyramid import Pyramid, open_pyramid
+from biounet.studio.runs import Known
 from biounet.studio.trainer import Trainer
 
 N_OPEN_IMAGES = 3
 
 
 class Studio:
-    """The open images, annotations and the trainer of one folder."""
+    """The open images, annotations and the trainer of one folder.
 
-    def __init__(self, folder: ImageFolder) -> None:
+    `before`: a model that is there before the first training.
+    """
+
+    def __init__(self, folder: ImageFolder, before: Known | None) -> None:
         self.folder = folder
         self.events = Events()
         self._pyramids: OrderedDict[str, Pyramid] = OrderedDict()
         self._annotations: dict[str, Annotation] = {}
         self._opening = Lock()
-        self.trainer = Trainer(folder, self.events, self.image)
+        self.trainer = Trainer(folder, self.events, self.image, before)
 
     def image(self, name: str) -> Pyramid:
         """An image, read once and kept while it is among the last used."""

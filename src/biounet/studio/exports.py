@@ -15,7 +15,6 @@ from biounet.images.reading import image_stem
 from biounet.images.writing import write_image
 from biounet.studio.contents import Studio
 from biounet.studio.folder import ImageFolder, labels_path, list_names
-from biounet.studio.runs import newest_run
 
 
 def labels_zip(folder: ImageFolder) -> Response:
@@ -36,18 +35,17 @@ def labels_zip(folder: ImageFolder) -> Response:
     return _download(packed.getvalue(), "labels.zip", "application/zip")
 
 
-def newest_model(folder: ImageFolder) -> Response:
-    """The model of the newest run.
+def newest_model(studio: Studio) -> Response:
+    """The model that was trained last, or that there was before.
 
     Raises:
-        InputError: nothing was trained yet.
+        InputError: there is none yet.
     """
-    run = newest_run(folder)
-    if run is None:
+    known = studio.trainer.newest
+    if known is None:
         raise InputError("no model yet", "a trained network", "press Train first")
-    return FileResponse(
-        run.last, filename=f"{folder.root.name or 'model'}-{run.path.name}.safetensors"
-    )
+    name = f"{studio.folder.root.name or 'model'}-{known.name.removesuffix('.safetensors')}"
+    return FileResponse(known.path, filename=f"{name}.safetensors")
 
 
 def segmentation(studio: Studio, name: str) -> Response:

@@ -14,15 +14,17 @@ import uvicorn
 from biounet.errors import InputError
 from biounet.studio.contents import Studio
 from biounet.studio.folder import open_folder
+from biounet.studio.runs import known_before
 from biounet.studio.server import make_app
 
 ENDINGS = ("SIGTERM", "SIGHUP")
 """Of a process that is told to end, and of a terminal that is closed."""
 
 
-def serve(folder: Path, port: int, open_browser: bool) -> None:
+def serve(folder: Path, port: int, open_browser: bool, start_from: str | None) -> None:
     """Serve the studio of a folder until Ctrl-C; a training that runs keeps its weights."""
-    studio = Studio(open_folder(folder))
+    before = None if start_from is None else known_before(start_from)
+    studio = Studio(open_folder(folder), before)
     # One core for the browser: a thread that has to wait for one makes all others of a step wait.
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))
     token = secrets.token_urlsafe(24)

@@ -6,6 +6,7 @@ from typing import Any
 
 from biounet.images.arrays import dataset_from_arrays
 from biounet.images.dataset import DataSet
+from biounet.model import ModelFile
 from biounet.prediction.engines import choose_device
 from biounet.studio.patches import NOT_ANNOTATED
 
@@ -44,15 +45,19 @@ def dataset_of(marked: Marked) -> DataSet:
     return replace(dataset, items=items)
 
 
-def settings_for(dataset: DataSet, minutes: float, is_first: bool) -> dict[str, Any]:
+def settings_for(dataset: DataSet, minutes: float, start_from: ModelFile | None) -> dict[str, Any]:
     """What a training in the studio asks for: all that is painted is learned from.
 
     Args:
-        is_first: the network is new; else that of the run before is kept.
+        start_from: whose network is kept; None: it is new.
     """
     training: dict[str, Any] = {"minutes": minutes, "validation_fraction": 0.0}
     if choose_device("auto").type != "cpu":
         return {"training": training}
     training["patch_px"] = min(CPU_PATCH_PX, *(min(item.shape) for item in dataset.items))
-    training["learning_rate"] = CPU_LEARNING_RATE
-    return {"training": training, **({"network": {"width": CPU_WIDTH}} if is_first else {})}
+    if start_from is None:
+        training["learning_rate"] = CPU_LEARNING_RATE
+        return {"training": training, "network": {"width": CPU_WIDTH}}
+    if start_from.settings.network.width == CPU_WIDTH:  # it began here
+        training["learning_rate"] = CPU_LEARNING_RATE
+    return {"training": training}

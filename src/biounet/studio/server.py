@@ -123,7 +123,7 @@ def make_app(studio: Studio, token: str, port: int) -> Starlette:
         get("/api/labels", lambda r: _labels(studio, r)),
         get("/api/prediction", lambda r: _prediction(studio, r)),
         get("/export/labels.zip", lambda _: labels_zip(studio.folder)),
-        get("/export/model.safetensors", lambda _: newest_model(studio.folder)),
+        get("/export/model.safetensors", lambda _: newest_model(studio)),
         get("/export/segmentation.tif", lambda r: segmentation(studio, _name(r))),
         Route("/api/events", events),
         json_post("/api/strokes", SentStrokes, lambda s: _strokes(studio, s)),

@@ -30,7 +30,7 @@ from biounet.studio.marked import Marked, dataset_of, settings_for
 from biounet.studio.predictions import Predictions, Sight
 from biounet.studio.pyramid import Pyramid
 from biounet.studio.regions import plan_region, whole
-from biounet.studio.runs import newest_run, next_run
+from biounet.studio.runs import Known, newest, next_run
 
 PREVIEW_S = 1.5
 """Aim for the time that one preview takes."""
@@ -76,9 +76,14 @@ class Trainer:
     """The one job of a studio, and what it left."""
 
     def __init__(
-        self, folder: ImageFolder, events: Events, open_image: Callable[[str], Pyramid]
+        self,
+        folder: ImageFolder,
+        events: Events,
+        open_image: Callable[[str], Pyramid],
+        before: Known | None,
     ) -> None:
         self._folder, self._events, self._open_image = folder, events, open_image
+        self._before = before
         self._lock, self._stop = Lock(), Event()
         self._thread: Thread | None = None
         self._told = self._previewed = 0.0
@@ -87,11 +92,20 @@ class Trainer:
         self.view: Sight | None = None
         self.predictions = Predictions(events)
         self.losses: list[tuple[int, float]] = []
-        newest = newest_run(folder)
-        self.status = Status(model=None if newest is None else newest.path.name)
+        self.status = Status(model=self._name_of_newest())
+
+    @property
+    def newest(self) -> Known | None:
+        """The model that segments, and that a training goes on from."""
+        return newest(self._folder, self._before)
+
+    def _name_of_newest(self) -> str | None:
+        return None if self.newest is None else self.newest.name
 
     def train(self, marked: Callable[[], Marked], minutes: float, afresh: bool) -> None:
-        """Begin to train on what is annotated, from the last weights unless `afresh`.
+        """Begin to train on what is annotated, from the last weights.
+
+        `afresh`: from those that were there before the first run, or random ones.
 
         Raises:
             InputError: something is running already.
@@ -104,10 +118,10 @@ class Trainer:
         Raises:
             InputError: something is running already, or there is no model yet.
         """
-        run = newest_run(self._folder)
-        if run is None:
+        known = self.newest
+        if known is None:
             raise InputError("no model yet", "a trained network", "press Train first")
-        self._begin("segmenting", lambda: self._segment(name, planes, read_model(run.last)))
+        self._begin("segmenting", lambda: self._segment(name, planes, read_model(known.path)))
 
     def stop(self) -> None:
         """Ask the job to end; a training keeps its weights."""
@@ -143,8 +157,7 @@ class Trainer:
         except Exception as error:  # whatever a training dies of belongs into the page
             logger.exception("the job failed")
             problem = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
-        newest = newest_run(self._folder)
-        model = None if newest is None else newest.path.name
+        model = self._name_of_newest()
         self._tell(replace(self.status, state="idle", problem=problem, model=model))
 
     def _tell(self, status: Status) -> None:
@@ -153,14 +166,15 @@ class Trainer:
 
     def _train(self, marked: Marked, minutes: float, afresh: bool) -> None:
         started = time.monotonic()
-        newest = None if afresh else newest_run(self._folder)
+        known = self._before if afresh else self.newest
+        start_from = None if known is None else read_model(known.path)
         out = next_run(self._folder)
         dataset = dataset_of(marked)
         request = Request(
             preset="fast",
-            said=settings_for(dataset, minutes, newest is None),
+            said=settings_for(dataset, minutes, start_from),
             device="auto",
-            start_from=None if newest is None else read_model(newest.last),
+            start_from=start_from,
             started=started,
             command=shlex.join(["biounet", "train", str(self._folder.root), "--out", str(out)]),
         )
@@ -213,6 +227,8 @@ class Trainer:
         began = time.monotonic()
         sight = self.view
         image = self._open_image(sight.name)
+        if not _fits(model, image):
+            return
         most_px = max(PREVIEW_S / self._s_per_px, LEAST_PREVIEW_PX)
         box = plan_region(sight.box, image.shape, most_px)
         intensity = self._intensity(sight, image, model)
@@ -237,6 +253,12 @@ class Trainer:
 
     def _segment(self, name: str, planes: Sequence[int], model: ModelFile) -> None:
         image = self._open_image(name)
+        if not _fits(model, image):
+            raise InputError(
+                f"{name} with {image.pixels.shape[1]} channels",
+                f"{model.settings.network.channels}, as the model learned from",
+                "train on this image, too: that learns its channels anew",
+            )
         predictor = _predictor(model)
         n_tiles, done = len(planes) * len(predictor.plan(image.shape)), 0
 
@@ -250,6 +272,11 @@ class Trainer:
         for plane in planes:
             probabilities = predict_plane(predictor, image.pixels[plane], on_tile)
             self.predictions.keep(Sight(name, plane, whole(image.shape)), probabilities, model)
+
+
+def _fits(model: ModelFile, image: Pyramid) -> bool:
+    """Whether an image has as many channels as the model takes."""
+    return bool(image.pixels.shape[1] == model.settings.network.channels)
 
 
 def _predictor(model: ModelFile) -> Predictor:
