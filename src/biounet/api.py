@@ -30,6 +30,7 @@ from biounet.prediction.instances import label_objects
 from biounet.prediction.planes import iterate_planes, planes_of
 from biounet.prediction.predictor import Predictor, make_predictor, predict_plane
 from biounet.prediction.rescaling import scale_per_axis
+from biounet.prediction.stacks import join_stacks, stack_axis
 from biounet.shipped import find_model_file
 
 
@@ -74,12 +75,16 @@ class Model:
 
         Takes what `predict` takes; returns (Y, X) or (Z, Y, X), the series axes in front.
         """
-        probabilities = self.predict(image, axes=axes)
-        n_axes = self.file.settings.network.dimensions + 1
-        series = probabilities.reshape(-1, *probabilities.shape[-n_axes:])
-        labels = [label_objects(p, self.predictor.model.settings.objects) for p in series]
-        leading = probabilities.shape[: probabilities.ndim - n_axes]
-        return np.stack(labels).reshape(*leading, *labels[0].shape)
+        network, objects = self.file.settings.network, self.predictor.model.settings.objects
+        opened = open_image(image, axes, network)
+        names, sizes = planes_of(opened, network.dimensions, network.channels)
+        labels = [
+            label_objects(predict_plane(self.predictor, plane), objects)
+            for _, plane in iterate_planes(opened, network.dimensions, network.channels)
+        ]
+        series = np.stack(labels).reshape(*sizes, *labels[0].shape)
+        slices = stack_axis(names, opened.axes, network, objects)
+        return series if slices is None else join_stacks(series, slices, objects.join_slices)
 
     def save(self, path: str | Path) -> None:
         """Write the model file (`.safetensors`)."""

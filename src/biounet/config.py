@@ -123,6 +123,9 @@ class ObjectSettings(Frozen):
     """Of the cores."""
     minimum_size_px: Annotated[int, Field(ge=0)] = 0
     """Smaller cores are removed."""
+    join_slices: Fraction = 0.0
+    """2-D networks on stacks: objects of successive slices with at least this IoU are one; 0: each
+    slice stands alone."""
 
 
 Save = Literal["labels", "probabilities", "rois", "geojson", "table", "ctc", "isbi2012"]

@@ -89,6 +89,11 @@ def _objects(objects: ObjectSettings) -> str:
         if objects.grow_threshold:
             into = f"pixels where it is at most {1 - objects.grow_threshold:g}"
         steps.append(f"What is left grows by {objects.grow_px} layers of pixels into {into}.")
+    if objects.join_slices:
+        steps.append(
+            "Objects of successive slices of a stack are one where their intersection over union"
+            f" is at least {objects.join_slices:g}."
+        )
     return "\n".join(steps)
 
 

@@ -25,6 +25,7 @@ from biounet.prediction.instances import label_objects
 from biounet.prediction.planes import iterate_planes, planes_of
 from biounet.prediction.predictor import predict_plane
 from biounet.prediction.rescaling import shown_to_network
+from biounet.prediction.stacks import join_stacks, stack_axis
 
 LayerData = tuple[Any, dict[str, Any], Literal["image", "labels"]]
 """What napari makes a layer of: data, its attributes, its kind."""
@@ -112,7 +113,7 @@ def segment_layer(
     predictor = load(model, average=average, scale=scale).predictor
     file, network = predictor.model, predictor.model.settings.network
     image = as_image(picked.data, layer_axes(picked, network))
-    _, series = planes_of(image, network.dimensions, network.channels)
+    names, series = planes_of(image, network.dimensions, network.channels)
     planes = list(iterate_planes(image, network.dimensions, network.channels))
     shown = (shown_to_network(plane, predictor.scale) for _, plane in planes)
     n_tiles = sum(len(predictor.plan(view.shape[1:])) for view in shown)
@@ -129,7 +130,11 @@ def segment_layer(
         probabilities = [predict_plane(predictor, plane, on_tile) for _, plane in planes]
     except Cancelled:
         return []
-    labels = [label_objects(each, file.settings.objects) for each in probabilities]
+    objects = file.settings.objects
+    labels = _in_series([label_objects(each, objects) for each in probabilities], series)
+    slices = stack_axis(names, image.axes, network, objects)
+    if slices is not None:
+        labels = join_stacks(labels, slices, objects.join_slices)
     world = _scale_without_channels(picked, image.axes)
     layers: list[LayerData] = []
     if with_probabilities:
@@ -142,8 +147,7 @@ def segment_layer(
             )
             for number, name in enumerate(file.class_names)
         ]
-    objects = {"name": f"{picked.name} objects", "scale": world}
-    return [*layers, (_in_series(labels, series), objects, "labels")]
+    return [*layers, (labels, {"name": f"{picked.name} objects", "scale": world}, "labels")]
 
 
 def _in_series(planes: Sequence[NDArray[Any]], series: tuple[int, ...]) -> NDArray[Any]:

@@ -1,12 +1,14 @@
 """Predict on files: finds them, skips what is finished, and tells at the end what failed."""
 
 import contextlib
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from biounet.config import PredictionSettings, Save
 from biounet.errors import InputError, OutputError
@@ -44,6 +46,7 @@ from biounet.prediction.jobs.workers import Crew, kept_threads, open_crew
 from biounet.prediction.overlap_tile import sample_tile
 from biounet.prediction.planes import iterate_planes, planes_of, resolve_axes
 from biounet.prediction.predictor import Ahead, Predictor, predict_plane
+from biounet.prediction.stacks import join_stacks, stack_axis
 from biounet.shipped import find_model_file
 
 Failures = dict[Path, str]
@@ -54,6 +57,9 @@ SMALL_PX = 2**22
 UNLIKE = 1.6
 """Pixels so many times larger or smaller than those learned from are told; augmentation by half
 covers less."""
+
+JOINED_BYTES = 8
+"""A pixel of a stack whose slices are joined: its labels, before and after."""
 
 _larger = threading.BoundedSemaphore(3)
 """How many larger ones a process holds at once: one read, one computed, one written."""
@@ -227,14 +233,34 @@ class SegmentFile:
         """Whether the input is done; False: it is too large, or its work was begun in blocks."""
         predictor = ready_predictor(self.model_path, self.recipe)
         image = read_channels(task.paths, self.recipe.axes)
-        n_classes = predictor.model.settings.network.classes
-        if work_folder(task).exists() or not fits_memory(
-            image.data.shape, n_classes, self.options.memory_bytes
-        ):
+        if work_folder(task).exists() or not self._fits(image, predictor):
             return False
         small = np.prod(image.data.shape) < SMALL_PX
         with contextlib.nullcontext() if small else _larger:
             self._write(segment_image(image, predictor, task.save), task, predictor)
+        return True
+
+    def _fits(self, image: Image, predictor: Predictor) -> bool:
+        """Whether an image is segmented as a whole.
+
+        Raises:
+            InputError: a stack to be joined that has no room; its slices cannot be joined block by
+                block.
+        """
+        settings = predictor.model.settings
+        network = settings.network
+        series, sizes = planes_of(image, network.dimensions, network.channels)
+        fits = fits_memory(image.data.shape, network.classes, self.options.memory_bytes)
+        if stack_axis(series, image.axes, network, settings.objects) is None:
+            return fits
+        n_planes = math.prod(sizes)
+        n_bytes = math.prod(image.data.shape) // network.channels * JOINED_BYTES
+        if not fits and n_bytes * (1 + 4 / n_planes) > psutil.virtual_memory().available / 2:
+            raise InputError(
+                f"a stack to be joined that takes {n_bytes / 2**30:.1f} GiB",
+                "half of the free memory at most",
+                "cut it, or leave objects.join_slices out",
+            )
         return True
 
     def _write(self, result: Result, task: FileTask, predictor: Predictor) -> None:
@@ -250,8 +276,11 @@ class SegmentFile:
 
 
 def segment_image(image: Image, predictor: Predictor, save: Sequence[Save]) -> Result:
-    """Labels of every plane of an image, and its probabilities if they are to be written."""
-    network = predictor.model.settings.network
+    """Labels of every plane of an image, and its probabilities if they are to be written.
+
+    Slices that are joined are a volume from then on.
+    """
+    network, objects = predictor.model.settings.network, predictor.model.settings.objects
     names, sizes = planes_of(image, network.dimensions, network.channels)
     in_file = resolve_axes(image.axes, network.dimensions)
     spatial = tuple(image.data.shape[in_file.index(a)] for a in "ZYX"[-network.dimensions :])
@@ -261,10 +290,18 @@ def segment_image(image: Image, predictor: Predictor, save: Sequence[Save]) -> R
         probabilities = np.empty((*sizes, network.classes, *spatial), np.float32)
     for index, plane in iterate_planes(image, network.dimensions, network.channels):
         predicted = predict_plane(predictor, plane)
-        labels[index] = label_objects(predicted, predictor.model.settings.objects)
+        labels[index] = label_objects(predicted, objects)
         if probabilities is not None:
             probabilities[index] = predicted
-    return Result(image, names + "ZYX"[-network.dimensions :], sizes, labels, probabilities)
+    slices = stack_axis(names, image.axes, network, objects)
+    if slices is None:
+        return Result(image, names + "ZYX"[-network.dimensions :], sizes, labels, probabilities)
+    labels = np.moveaxis(join_stacks(labels, slices, objects.join_slices), slices, -3)
+    if probabilities is not None:
+        probabilities = np.moveaxis(probabilities, slices, -3)
+    others = names[:slices] + names[slices + 1 :]
+    sizes = (*sizes[:slices], *sizes[slices + 1 :])
+    return Result(image, others + "ZYX", sizes, labels, probabilities)
 
 
 def _names(tasks: Sequence[FileTask]) -> set[str]:

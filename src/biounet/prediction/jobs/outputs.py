@@ -107,10 +107,9 @@ def write_sequence(
 
 def _pieces(result: Result, model: ModelFile, with_grey: bool) -> Iterator[Piece]:
     """Each plane or volume as a piece."""
-    network = model.settings.network
-    series = result.axes[: len(result.series)]
-    start = (0,) * network.dimensions
-    for index, plane in iterate_planes(result.image, network.dimensions, network.channels):
+    series, dimensions = result.axes[: len(result.series)], result.labels.ndim - len(result.series)
+    start = (0,) * dimensions
+    for index, plane in iterate_planes(result.image, dimensions, model.settings.network.channels):
         grey = plane[(slice(None),) * plane.ndim] if with_grey else None
         position = dict(zip(series, index, strict=True))
         yield Piece(result.labels[index], start, position, None, grey)
