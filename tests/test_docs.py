@@ -103,7 +103,7 @@ def test_every_flag_exists() -> None:
     known = {flag for arguments in help_of.values() for a in arguments for flag in a.names}
     known |= {"--help", "--version"}
     own = {"--train", "--dir", "--mask_filter", "--pretrained_model", "--save_rois", "--diameter"}
-    own |= {"--flow_threshold", "--cellprob_threshold"}
+    own |= {"--flow_threshold", "--cellprob_threshold", "--stitch_threshold"}
     own |= {"--config", "--port", "--logdir", "--nworkers", "--nthreads"}  # of other programs
     own |= {"--standalone", "--nproc-per-node", "--nnodes"}  # of torchrun
     own |= {"--rdzv-backend", "--rdzv-id", "--rdzv-endpoint"}
