@@ -74,6 +74,7 @@ class Model:
         """Labels, int32: 0 is background, every object has its own number.
 
         Takes what `predict` takes; returns (Y, X) or (Z, Y, X), the series axes in front.
+        Objects of a 2-D model go through the slices of a stack where `objects.join_slices` is set.
         """
         network, objects = self.file.settings.network, self.predictor.model.settings.objects
         opened = open_image(image, axes, network)
