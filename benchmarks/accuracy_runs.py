@@ -232,7 +232,7 @@ def do_ensemble(paths: Sequence[Path], device: str, commit: str) -> str | None:
     """
     members = [json.loads(path.read_text()) for path in paths]
     first, out = members[0], paths[0].parents[1]
-    same = ("set", "part", "row", "changes", "options", "budget", "images")
+    same = ("set", "part", "row", "changes", "budget", "images")
     if len({json.dumps([member[name] for name in same]) for member in members}) > 1:
         raise InputError("runs of different rows", "runs that differ in the seed", "name others")
     unit, amount = first["budget"]
