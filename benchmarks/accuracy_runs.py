@@ -253,7 +253,10 @@ def do_ensemble(paths: Sequence[Path], device: str, commit: str) -> str | None:
         "name": name,
         "row": f"{first['row']}, {len(members)} networks (seeds {seeds})",
         "budget": [unit, amount * len(members)],
-        "commands": [shlex.join(["biounet", *words]) for words in commands],
+        "commands": [
+            *(member["commands"][0] for member in members),
+            *(shlex.join(["biounet", *words]) for words in commands),
+        ],
         "commit": commit,
         "minutes": {
             "training": sum(member["minutes"]["training"] for member in members),
