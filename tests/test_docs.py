@@ -55,7 +55,7 @@ def test_no_change_of_layout_empties_these_tests() -> None:
     counts = {page.name: [kind for kind, _ in blocks(page)] for page in OWN_PAGES}
     assert counts["tutorial.md"] == ["python", *["console"] * 5, "python"]
     assert sum(kinds.count("console") for kinds in counts.values()) == 37
-    assert sum(kinds.count("python") for kinds in counts.values()) == 5
+    assert sum(kinds.count("python") for kinds in counts.values()) == 6
     assert sum(len(commands(page)) for page in OWN_PAGES) == 56
 
 
@@ -141,6 +141,16 @@ def test_labels_by_another_threshold(tmp_path: Path) -> None:
     text = text.replace("my-run", "model.safetensors")
     own = "assert (labels != biounet.load('model.safetensors').segment('image.tif')).any()"
     run(["-c", f"{text}{own}"], tmp_path)
+
+
+def test_cells_cut_into_slices(tmp_path: Path) -> None:
+    page = (DOCS / "howto" / "volumes.md").read_text()
+    (text,) = [t for k, t in blocks(DOCS / "howto" / "volumes.md") if k == "python"]
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True, timeout=200
+    )
+    found = [f"{float(line):.2f}" for line in done.stdout.split()]
+    assert f"an F1 (at IoU 0.5) of {found[0]}, with 0.25 of {found[1]}," in page
 
 
 def test_nuclei_of_another_magnification(tmp_path: Path) -> None:

@@ -158,6 +158,20 @@ def test_a_model_of_other_channels_is_told_and_can_be_trained(tmp_path: Path) ->
     studio.trainer.close()
 
 
+def test_a_look_at_an_image_of_other_channels_stops_no_training(tmp_path: Path) -> None:
+    image, _ = simulate_cells("nuclei", (128, 128), np.random.default_rng(0))
+    write_image(tmp_path / "a.tif", image, "YX")
+    write_image(tmp_path / "b.tif", np.stack([image] * 2), "CYX")
+    studio = Studio(open_folder(tmp_path), None)
+    paint(studio, 10, 10, 1)
+    set_rest(studio.annotation("a.tif"), True, 2)
+    studio.trainer.view = Sight("b.tif", 0, Box(0, 0, 128, 128))
+    studio.trainer.train(studio.marked, 0.03, False)
+    status = finished(studio, 90)
+    assert (status.problem, status.model) == (None, "001")
+    studio.trainer.close()
+
+
 def test_what_a_studio_cannot_begin_with(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no file nothing-there"):
         known_before("nothing-there")

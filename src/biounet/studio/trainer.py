@@ -17,6 +17,7 @@ from biounet.learning.run_folder import Record, RunFolder, open_run
 from biounet.learning.setup import Request
 from biounet.learning.training import train
 from biounet.model import Intensity, ModelFile, read_model, write_model
+from biounet.prediction.engines import choose_device, choose_precision
 from biounet.prediction.predictor import (
     Predictor,
     make_predictor,
@@ -170,13 +171,14 @@ class Trainer:
         start_from = None if known is None else read_model(known.path)
         out = next_run(self._folder)
         dataset = dataset_of(marked)
+        words = ["biounet", "train", str(self._folder.root), "--out", str(out)]
         request = Request(
             preset="fast",
             said=settings_for(dataset, minutes, start_from),
             device="auto",
             start_from=start_from,
             started=started,
-            command=shlex.join(["biounet", "train", str(self._folder.root), "--out", str(out)]),
+            command=shlex.join([*words, *(() if known is None else ("--from", str(known.path)))]),
         )
         before = self.losses[-1][0] if self.losses and not afresh else 0
         self.losses = self.losses if before else []
@@ -280,8 +282,9 @@ def _fits(model: ModelFile, image: Pyramid) -> bool:
 
 
 def _predictor(model: ModelFile) -> Predictor:
-    """In the precision of its training: nothing is measured while a person waits."""
-    return make_predictor(model, "auto", model.settings.training.precision, None, "none")
+    """In the precision of trainings here: nothing is measured while a person waits."""
+    precision = choose_precision("auto", choose_device("auto"))
+    return make_predictor(model, "auto", precision, None, "none")
 
 
 def losses_to_show(losses: list[tuple[int, float]], most: int = 400) -> list[tuple[int, float]]:

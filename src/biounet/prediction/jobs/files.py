@@ -58,6 +58,9 @@ UNLIKE = 1.6
 """Pixels so many times larger or smaller than those learned from are told; augmentation by half
 covers less."""
 
+KEEPS_PROBABILITIES = {"probabilities", "isbi2012"}
+"""Outputs for which the probabilities of all planes are kept."""
+
 JOINED_BYTES = 8
 """A pixel of a stack whose slices are joined: its labels, before and after."""
 
@@ -233,14 +236,14 @@ class SegmentFile:
         """Whether the input is done; False: it is too large, or its work was begun in blocks."""
         predictor = ready_predictor(self.model_path, self.recipe)
         image = read_channels(task.paths, self.recipe.axes)
-        if work_folder(task).exists() or not self._fits(image, predictor):
+        if work_folder(task).exists() or not self._fits(image, task, predictor):
             return False
         small = np.prod(image.data.shape) < SMALL_PX
         with contextlib.nullcontext() if small else _larger:
             self._write(segment_image(image, predictor, task.save), task, predictor)
         return True
 
-    def _fits(self, image: Image, predictor: Predictor) -> bool:
+    def _fits(self, image: Image, task: FileTask, predictor: Predictor) -> bool:
         """Whether an image is segmented as a whole.
 
         Raises:
@@ -249,13 +252,14 @@ class SegmentFile:
         """
         settings = predictor.model.settings
         network = settings.network
-        series, sizes = planes_of(image, network.dimensions, network.channels)
+        series, _ = planes_of(image, network.dimensions, network.channels)
         fits = fits_memory(image.data.shape, network.classes, self.options.memory_bytes)
         if stack_axis(series, image.axes, network, settings.objects) is None:
             return fits
-        n_planes = math.prod(sizes)
-        n_bytes = math.prod(image.data.shape) // network.channels * JOINED_BYTES
-        if not fits and n_bytes * (1 + 4 / n_planes) > psutil.virtual_memory().available / 2:
+        n_px = math.prod(image.data.shape) // network.channels
+        kept = 4 * network.classes if KEEPS_PROBABILITIES & set(task.save) else 0
+        n_bytes = n_px * (JOINED_BYTES + kept)
+        if not fits and n_bytes > psutil.virtual_memory().available / 2:
             raise InputError(
                 f"a stack to be joined that takes {n_bytes / 2**30:.1f} GiB",
                 "half of the free memory at most",
@@ -286,7 +290,7 @@ def segment_image(image: Image, predictor: Predictor, save: Sequence[Save]) -> R
     spatial = tuple(image.data.shape[in_file.index(a)] for a in "ZYX"[-network.dimensions :])
     labels = np.empty((*sizes, *spatial), np.int32)
     probabilities = None
-    if {"probabilities", "isbi2012"} & set(save):
+    if KEEPS_PROBABILITIES & set(save):
         probabilities = np.empty((*sizes, network.classes, *spatial), np.float32)
     for index, plane in iterate_planes(image, network.dimensions, network.channels):
         predicted = predict_plane(predictor, plane)
