@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from biounet.errors import InputError
@@ -40,6 +40,18 @@ class WeightSettings(Frozen):
     border_width_px: Positive = 1
     """How far from another cell a pixel of a cell becomes separating background."""
     class_balance: Literal["training-set", "image", "none"] = "training-set"
+
+
+class AffinitySettings(Frozen):
+    """Whether two pixels are of one object, learned beside the classes (`learning/affinities.py`).
+
+    The model that comes out is the same with or without.
+    """
+
+    distances: tuple[Positive, ...] = ()
+    """Between the two, in blocks of `network.first_stride`; none: pairs are not learned."""
+    weight: NonNegative = 1.0
+    """Of their loss, against that of the classes."""
 
 
 class AugmentationSettings(Frozen):
@@ -179,9 +191,16 @@ class Settings(Frozen):
     network: NetworkSettings = UNetSettings()
     intensity: IntensitySettings = IntensitySettings()
     weights: WeightSettings = WeightSettings()
+    affinities: AffinitySettings = AffinitySettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     training: TrainingSettings = TrainingSettings()
     objects: ObjectSettings = ObjectSettings()
+
+    @model_validator(mode="after")
+    def _affinities_fit(self) -> "Settings":
+        if self.affinities.distances and self.network.kind not in ("unet", "ensemble"):
+            raise ValueError(f"no affinities.distances for network {self.network.kind}: U-Net only")
+        return self
 
 
 PAPER = Settings(
@@ -201,6 +220,7 @@ PAPER = Settings(
 FAST = Settings(
     preset="fast",
     network=UNetSettings(width=32, normalisation="weight-standardisation", dropout=0.0),
+    affinities=AffinitySettings(distances=(3, 8, 20)),
     augmentation=AugmentationSettings(scale=0.5, contrast=0.25, gamma=0.2, noise=0.2),
     training=TrainingSettings(average_decay=0.995, gradient_norm=1.0),
 )
@@ -224,9 +244,10 @@ DEMO = DemoSettings()
 
 RECIPES: dict[str, dict[str, Any]] = {
     "unet": {},
-    "fcn": {"weights": {"border_weight": 0.0}},
+    "fcn": {"weights": {"border_weight": 0.0}, "affinities": {"distances": ()}},
     "sliding-window": {
         "weights": {"border_weight": 0.0, "class_balance": "training-set"},
+        "affinities": {"distances": ()},
         "augmentation": {
             "rotation": "right-angles",
             "scale": 0.0,
@@ -245,7 +266,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 """What the rivals' papers change in the preset: the sliding window learns balanced classes,
-mirrored and turned by right angles; neither weighs borders."""
+mirrored and turned by right angles; neither weighs borders, or tells objects apart by pairs."""
 
 PRESETS: dict[str, Settings] = {"fast": FAST, "paper": PAPER}
 

@@ -40,6 +40,8 @@ class Position:
 def write_checkpoint(learner: Learner, position: Position, path: Path) -> None:
     """Write the state of a run; the file is either whole or the one before."""
     tensors = {f"weight.{k}": v for k, v in learner.network.state_dict().items()}
+    if learner.affinities is not None:
+        tensors |= {f"affinities.{k}": v for k, v in learner.affinities.state_dict().items()}
     for number, state in learner.optimiser.state_dict()["state"].items():
         for name, value in state.items():
             if isinstance(value, Tensor):
@@ -90,6 +92,8 @@ def restore(learner: Learner, checkpoint: Checkpoint) -> None:
     """Put a learner back to where its run stood."""
     tensors = checkpoint.tensors
     learner.network.load_state_dict(_under("weight.", tensors))
+    if learner.affinities is not None:
+        learner.affinities.load_state_dict(_under("affinities.", tensors))
     optimiser = learner.optimiser.state_dict()
     states: dict[int, dict[str, Tensor]] = {}
     for name, value in _under("optimiser.", tensors).items():

@@ -155,6 +155,8 @@ def derive_settings(
             if c.name.split(".")[-1] in ("channels", "classes", "dimensions")
             or not c.name.startswith("network.")
         ]
+    if preset == "fast" and kind == "unet":
+        choices += _affinities(facts)
     if kind == "fcn":
         if "stride" in said.get("network", {}):  # 32s, 16s, 8s: of the paper's five poolings
             choices = [c for c in choices if c.name not in ("network.depth", "network.pooling")]
@@ -243,6 +245,15 @@ def _elastic(spacing_px: int, input_px: int) -> list[Choice]:
         Choice("augmentation.elastic_grid", n_spaces + 1, why),
         Choice("augmentation.elastic_std_px", spacing_px * ELASTIC_STRENGTH, why),
     ]
+
+
+def _affinities(facts: Facts) -> list[Choice]:
+    """None where it was not measured that they gain."""
+    if facts.labels_are == "classes":
+        return [Choice("affinities.distances", (), "regions of classes are no objects")]
+    if len(facts.shapes[0]) == 3:
+        return [Choice("affinities.distances", (), "volumes: not measured")]
+    return []
 
 
 def _scale(facts: Facts, side: int) -> tuple[int, int, str]:

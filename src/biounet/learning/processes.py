@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -169,7 +169,9 @@ def share_of(processes: Processes, n_patches: int) -> range:
     return range(processes.rank * n_each, (processes.rank + 1) * n_each)
 
 
-def add_up(processes: Processes, network: nn.Module, loss: Tensor, weights: Tensor) -> Tensor:
+def add_up(
+    processes: Processes, parameters: Sequence[nn.Parameter], loss: Tensor, weights: Tensor
+) -> Tensor:
     """Turn the gradients into those of one batch of all processes' patches; returns its loss.
 
     Each process comes with the mean over its own annotated pixels. Weighed by their number and
@@ -181,7 +183,7 @@ def add_up(processes: Processes, network: nn.Module, loss: Tensor, weights: Tens
     """
     if processes.n == 1:
         return loss
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    gradients = [p.grad for p in parameters if p.grad is not None]
     parts = [*gradients, loss, torch.ones_like(loss)]
     flat = torch.cat([part.flatten() for part in parts]) * torch.count_nonzero(weights)
     with _answers(processes):

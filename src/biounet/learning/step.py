@@ -1,4 +1,4 @@
-"""One step of training: the network, its optimiser and its averaged weights."""
+"""One step of training: the network, what learns beside it, optimiser and averaged weights."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from biounet.config import TrainingSettings
+from biounet.learning.affinities import Affinities
 from biounet.learning.loss import segmentation_loss
 from biounet.learning.processes import Processes, add_up
 from biounet.learning.sampling import Batch
+from biounet.networks.unet import UNet
 from biounet.prediction.engines import PRECISIONS, channels_last, channels_last_weights
 
 
@@ -18,13 +20,15 @@ class Learner:
 
     Attributes:
         network: in training mode, on the device.
-        optimiser: over its parameters.
+        affinities: what learns pairs of pixels from its feature maps, or None.
+        optimiser: over the parameters of both.
         average: exponential averages of the parameters, or None.
         scaler: keeps float16 gradients from vanishing; does nothing in other precisions.
         dtype: the precision of the convolutions.
     """
 
     network: nn.Module
+    affinities: Affinities | None
     optimiser: torch.optim.Optimizer
     average: list[Tensor] | None
     scaler: torch.amp.GradScaler
@@ -35,13 +39,24 @@ class Learner:
         """Where the network lies."""
         return next(self.network.parameters()).device
 
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """All that is learned: the network's, then what learns beside it."""
+        beside = [] if self.affinities is None else list(self.affinities.parameters())
+        return [*self.network.parameters(), *beside]
+
 
 def make_learner(
-    network: nn.Module, settings: TrainingSettings, device: torch.device, precision: str
+    network: nn.Module,
+    settings: TrainingSettings,
+    device: torch.device,
+    precision: str,
+    affinities: Affinities | None = None,
 ) -> Learner:
-    """An optimiser, and weight averages if asked, for a network."""
+    """An optimiser, and weight averages if asked, for a network and what learns beside it."""
     network = channels_last_weights(network.to(device)).train()
-    learned = [p for p in network.parameters() if p.requires_grad]
+    modules = [network] if affinities is None else [network, affinities.to(device)]
+    learned = [p for module in modules for p in module.parameters() if p.requires_grad]
     filters = [p for p in learned if p.ndim > 1]
     others = [p for p in learned if p.ndim <= 1]  # biases and gains do not decay
     groups = [
@@ -60,6 +75,7 @@ def make_learner(
         )
     return Learner(
         network=network,
+        affinities=affinities,
         optimiser=optimiser,
         average=[p.detach().clone() for p in network.parameters()]
         if settings.average_decay
@@ -89,13 +105,15 @@ def train_step(
     torch.manual_seed(seed % 2**64)
     image = channels_last(batch.image)
     with torch.autocast(learner.device.type, learner.dtype, enabled=learner.dtype != torch.float32):
-        logits = learner.network(image)
+        logits, pairs = _logits(learner, image)
     loss = segmentation_loss(logits, batch.class_map, batch.weights)
+    if learner.affinities is not None and pairs is not None:
+        loss = loss + learner.affinities.loss(pairs, batch.class_map, batch.weights)
     torch.autograd.backward(learner.scaler.scale(loss))
-    loss = add_up(processes, learner.network, loss.detach(), batch.weights)
+    loss = add_up(processes, learner.parameters, loss.detach(), batch.weights)
     if settings.gradient_norm:
         learner.scaler.unscale_(learner.optimiser)
-        nn.utils.clip_grad_norm_(learner.network.parameters(), settings.gradient_norm)
+        nn.utils.clip_grad_norm_(learner.parameters, settings.gradient_norm)
     learner.scaler.step(learner.optimiser)
     learner.scaler.update()
     learner.optimiser.zero_grad()
@@ -105,6 +123,15 @@ def train_step(
         with torch.no_grad():
             torch._foreach_lerp_(learner.average, list(learner.network.parameters()), 1 - decay)
     return float(loss)
+
+
+def _logits(learner: Learner, image: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Of the classes, and of the pairs where they are learned."""
+    network, affinities = learner.network, learner.affinities
+    if affinities is None or not isinstance(network, UNet):
+        return network(image), None
+    maps = network.features(image)
+    return network.classify(maps), affinities(maps)
 
 
 def trained_weights(learner: Learner) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from biounet.images.dataset import DataSet
+from biounet.learning.affinities import make_affinities
 from biounet.learning.checkpoint import (
     Position,
     read_checkpoint,
@@ -66,7 +67,8 @@ def train(
     network = initial_network(run.settings, request.start_from)
     refuse_running_statistics(processes, network)
     network.load_state_dict(from_first(processes, network.state_dict))
-    learner = make_learner(network, training, run.device, training.precision)
+    affinities = make_affinities(run.settings)
+    learner = make_learner(network, training, run.device, training.precision, affinities)
     checkpoint = from_first(
         processes,
         lambda: read_checkpoint(folder.checkpoint) if folder.checkpoint.exists() else None,

@@ -56,6 +56,11 @@ class UNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of an image of legal size."""
+        logits: Tensor = self.classify(self.features(image))  # (2, 388²)
+        return logits
+
+    def features(self, image: Tensor) -> Tensor:
+        """The maps (N, width, …) that pixels are classified by, one value a block of strides."""
         skips = []
         maps = image  # (1, 572, 572)
         depth = len(self.pooling)
@@ -71,8 +76,7 @@ class UNet(nn.Module):
             maps = functional.relu(maps)  # not in place: what it changes is a view
             maps = torch.cat([crop(skips.pop(), maps.shape[2:]), maps], dim=1)
             maps = self.expansive[level](maps)  # (512, 52²) (256, 100²) (128, 196²) (64, 388²)
-        logits: Tensor = self.classify(maps)  # (2, 388²)
-        return logits
+        return maps
 
 
 class ConvolutionPair(nn.Module):
