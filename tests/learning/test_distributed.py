@@ -137,7 +137,12 @@ def own_words(errors: str) -> list[str]:
 def state_of(run: Path) -> dict[str, torch.Tensor]:
     """Weights and averaged weights at the end of a run."""
     state = load_file(RunFolder(run).checkpoint)
-    assert {name.split(".")[0] for name in state} == {"weight", "optimiser", "average"}
+    assert {name.split(".")[0] for name in state} == {
+        "weight",
+        "affinities",
+        "optimiser",
+        "average",
+    }
     return {name: value for name, value in state.items() if not name.startswith("optimiser.")}
 
 
