@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from biounet.config import AugmentationSettings
+from biounet.config import FAST, AugmentationSettings
 from biounet.geometry import Footprint, Shape, plan_tiles
+from biounet.learning.affinities import connected_objects, pair_offsets
 from biounet.learning.augmentation import (
     draw_change,
     in_pixels,
@@ -43,12 +44,16 @@ IMAGES = Path(__file__).parent / "images"
 SIDE_PX = 230
 GAP_PX = 8
 N_COLOURS = 128
+SAME, OTHER = (86, 180, 233), (230, 97, 0)
+PAIRED_PX = ((82, 84), (100, 56))
+"""Pixels of cells that touch others."""
 
 
 def main() -> None:
     """Write every figure."""
     image, labels = simulate_cells("touching-cells", (192, 192), np.random.default_rng(3))
     write(weight_figure(grey(image), labels), "weight_map.png")
+    write(pairs_figure(grey(image), labels), "pairs.png")
     write(elastic_figure(grey(image)), "elastic.png")
     write(tile_figure(), "overlap_tile.png")
     write(tiling_figure(), "tiling.png")
@@ -65,6 +70,28 @@ def weight_figure(image: NDArray[np.uint8], labels: NDArray[np.int32]) -> list[R
         mask_picture(class_map, SIDE_PX),
         weights_picture(weights, SIDE_PX, float(weights.max())),
     ]
+
+
+def pairs_figure(image: NDArray[np.uint8], labels: NDArray[np.int32]) -> list[Rgb]:
+    """Pixels, and those with which they make pairs, at a stride of 2 px."""
+    class_map = torch.from_numpy(separate_touching(labels, width_px=1) > 0)[None].long()
+    objects = connected_objects(class_map, torch.ones(class_map.shape))[0].numpy()
+    distances = [2 * distance for distance in FAST.affinities.distances]
+    one_way = np.array(pair_offsets(distances, 2))
+    scale = 2 * SIDE_PX / len(image)
+    pictures = []
+    for pixel in PAIRED_PX:
+        picture = Image.fromarray(enlarged(image, 2 * SIDE_PX))
+        draw = ImageDraw.Draw(picture)
+        for end in (pixel + offset for offset in (*one_way, *-one_way)):
+            if (end < 0).any() or (end >= image.shape).any() or not objects[tuple(end)]:
+                continue
+            same = objects[tuple(end)] == objects[pixel]
+            (y0, x0), (y1, x1) = (np.array(p) * scale + scale / 2 for p in (pixel, end))
+            draw.line((x0, y0, x1, y1), SAME if same else OTHER, 3)
+            draw.ellipse((x1 - 5, y1 - 5, x1 + 5, y1 + 5), SAME if same else OTHER)
+        pictures.append(np.asarray(picture))
+    return pictures
 
 
 def elastic_figure(image: NDArray[np.uint8]) -> list[Rgb]:

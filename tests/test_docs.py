@@ -189,7 +189,7 @@ def test_the_figures_are_those_that_the_script_makes(
     monkeypatch.setattr(script, "IMAGES", tmp_path)
     script.main()
     made = sorted(tmp_path.iterdir())
-    assert len(made) == 4
+    assert len(made) == 5
     for path in made:
         kept = DOCS / "images" / path.name
         assert kept.stat().st_size < 200_000
