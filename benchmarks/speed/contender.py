@@ -120,7 +120,6 @@ def import_peer(name: str) -> Any:
 def training_work(arguments: argparse.Namespace) -> Work:
     """One step at 572 px (or the preset's patch): forward, backward, optimiser."""
     from biounet.config import PRESETS
-    from biounet.learning.affinities import make_affinities
     from biounet.learning.loss import segmentation_loss
     from biounet.learning.memory import kept_memory
     from biounet.learning.processes import ALONE
@@ -161,8 +160,7 @@ def training_work(arguments: argparse.Namespace) -> Work:
     atexit.register(stack.close)
     cpu = torch.device("cpu")
     ours = build_network(settings.network)
-    precision, beside = choose_precision("auto", cpu), make_affinities(settings)
-    learner = make_learner(ours, settings.training, cpu, precision, beside)
+    learner = make_learner(ours, settings.training, cpu, choose_precision("auto", cpu))
 
     def step() -> None:
         train_step(learner, batch, 1e-3, 1, settings.training, ALONE)

@@ -9,7 +9,6 @@ from work import tile_flop
 
 from biounet.config import PAPER, Settings
 from biounet.geometry import Shape
-from biounet.learning.affinities import make_affinities
 from biounet.learning.processes import ALONE
 from biounet.learning.sampling import TrainingImage, draw_batch
 from biounet.learning.step import make_learner, train_step
@@ -55,8 +54,7 @@ def training(
     settings: Settings, tile: Shape, n_images: int, device: torch.device
 ) -> Callable[[], object]:
     """A step, its samples drawn on the device."""
-    network, beside = build_network(settings.network), make_affinities(settings)
-    learner = make_learner(network, settings.training, device, "bfloat16", beside)
+    learner = make_learner(build_network(settings.network), settings.training, device, "bfloat16")
     output = settings.network.footprint.output_shape(tile)
     noise = torch.randn(1, 1024, 1024, device=device)
     image = TrainingImage("noise", noise, torch.stack([noise[0] > 0, noise[0] > -9]).float())

@@ -33,7 +33,8 @@ def learning_section(records: list[Record], settings: Settings) -> Section | Non
                 log=min(losses) > 0 and max(smooth) > 10 * min(smooth),
             ),
             f"The loss falls from {smooth[0]:.3g} to {smooth[-1]:.3g} in {numbers[-1]} steps.",
-            f"From {smooth[0]:.3g} to {smooth[-1]:.3g}. Faint: as logged; bold: smoothed.",
+            f"From {smooth[0]:.3g} to {smooth[-1]:.3g}. Faint: as logged; bold: smoothed."
+            + (" Pairs of pixels count, too." if settings.affinities.distances else ""),
             "Loss on training samples",
         )
     ]
