@@ -54,7 +54,7 @@ def test_borders(measure: Measure) -> None:
 
 
 def test_sample(measure: Measure) -> None:
-    images = [TrainingImage("one", torch.rand(1, 512, 512), torch.ones(2, 512, 512))]
+    images = [TrainingImage("one", torch.rand(1, 512, 512), torch.ones(3, 512, 512))]
     sides = PAPER.network.footprint.input_for((388, 388)), (388, 388)
     measure(
         "one augmented sample, 572 x 572",

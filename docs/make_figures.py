@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from biounet.config import FAST, AugmentationSettings
 from biounet.geometry import Footprint, Shape, plan_tiles
-from biounet.learning.affinities import connected_objects, pair_offsets
+from biounet.learning.affinities import pair_offsets
 from biounet.learning.augmentation import (
     draw_change,
     in_pixels,
@@ -74,8 +74,7 @@ def weight_figure(image: NDArray[np.uint8], labels: NDArray[np.int32]) -> list[R
 
 def pairs_figure(image: NDArray[np.uint8], labels: NDArray[np.int32]) -> list[Rgb]:
     """Pixels, and those with which they make pairs, at a stride of 2 px."""
-    class_map = torch.from_numpy(separate_touching(labels, width_px=1) > 0)[None].long()
-    objects = connected_objects(class_map, torch.ones(class_map.shape))[0].numpy()
+    objects = separate_touching(labels, width_px=1)
     distances = [2 * distance for distance in FAST.affinities.distances]
     one_way = np.array(pair_offsets(distances, 2))
     scale = 2 * SIDE_PX / len(image)

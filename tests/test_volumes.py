@@ -92,7 +92,7 @@ def test_slices_without_annotation_weigh_nothing_and_borders_are_of_the_volume(
     items = tuple(read_item(item) for item in dataset.items)
     prepared = prepare(Split(items, (), ""), dataset, read_settings(run / "settings.yaml"))
     for item, ready in zip(items, prepared.training, strict=True):
-        class_map, weights = np.asarray(ready.truth)
+        class_map, weights, _ = np.asarray(ready.truth)
         assert weights.shape == item.labels.shape == (12, 64, 60)
         nobody = [z for z in range(12) if z not in ANNOTATED]
         assert not weights[nobody].any()

@@ -132,9 +132,8 @@ def training_work(arguments: argparse.Namespace) -> Work:
     footprint = settings.network.footprint
     shape = footprint.input_for((settings.training.patch_px,) * 2)
     output = footprint.output_shape(shape)
-    batch = Batch(
-        torch.randn(1, 1, *shape), torch.randint(0, 2, (1, *output)), torch.ones(1, *output)
-    )
+    class_map = torch.randint(0, 2, (1, *output))
+    batch = Batch(torch.randn(1, 1, *shape), class_map, torch.ones(1, *output), class_map)
     if arguments.which == "plain":
         network = PlainUNet(
             settings.network.width,
@@ -168,7 +167,9 @@ def training_work(arguments: argparse.Namespace) -> Work:
     if arguments.which == "ours":
         return step
     noise = torch.randn(1, 1024, 1024)
-    image = TrainingImage("noise", noise, torch.stack([noise[0] > 0, noise[0] > -9]).float())
+    image = TrainingImage(
+        "noise", noise, torch.stack([noise[0] > 0, noise[0] > -9, noise[0] > 0]).float()
+    )
     augmentation, balanced = settings.augmentation, settings.training.balanced_sampling
 
     def draw_after_a_step() -> float:

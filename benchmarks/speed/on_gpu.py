@@ -57,7 +57,9 @@ def training(
     learner = make_learner(build_network(settings.network), settings.training, device, "bfloat16")
     output = settings.network.footprint.output_shape(tile)
     noise = torch.randn(1, 1024, 1024, device=device)
-    image = TrainingImage("noise", noise, torch.stack([noise[0] > 0, noise[0] > -9]).float())
+    image = TrainingImage(
+        "noise", noise, torch.stack([noise[0] > 0, noise[0] > -9, noise[0] > 0]).float()
+    )
 
     def step() -> None:
         numbers = range(n_images)

@@ -12,7 +12,7 @@ from biounet.errors import InputError
 from biounet.learning.affinities import (
     Affinities,
     affinity_loss,
-    connected_objects,
+    connected_pieces,
     make_affinities,
     pair_offsets,
 )
@@ -20,18 +20,25 @@ from biounet.network_settings import UNetSettings
 
 
 def slow_loss(
-    logits: NDArray[np.float64], objects: NDArray[np.int64], offsets: list[tuple[int, ...]]
+    logits: NDArray[np.float64],
+    pieces: NDArray[np.int64],
+    objects: NDArray[np.int64],
+    offsets: list[tuple[int, ...]],
 ) -> float:
     """Of one patch, pair by pair."""
     means = []
     for logit, offset in zip(logits, offsets, strict=True):
         losses = []
-        for place in np.ndindex(objects.shape):
+        for place in np.ndindex(pieces.shape):
             other = tuple(np.add(place, offset))
-            inside = all(0 <= o < n for o, n in zip(other, objects.shape, strict=True))
-            if inside and objects[place] and objects[other]:
-                p = 1 / (1 + np.exp(-logit[place]))
-                losses.append(-np.log(p if objects[place] == objects[other] else 1 - p))
+            inside = all(0 <= o < n for o, n in zip(other, pieces.shape, strict=True))
+            if not inside or not pieces[place] or not pieces[other]:
+                continue
+            p = 1 / (1 + np.exp(-logit[place]))
+            if objects[place] != objects[other]:
+                losses.append(-np.log(1 - p))
+            elif pieces[place] == pieces[other]:
+                losses.append(-np.log(p))
         means.append(np.mean(losses) if losses else 0.0)
     return float(np.mean(means))
 
@@ -47,15 +54,14 @@ def test_the_loss_of_pairs_against_one_pair_after_another(
 ) -> None:
     rng = np.random.default_rng(seed)
     offsets = pair_offsets(distances, len(shape))
-    objects = rng.integers(0, 4, (2, *shape))
+    pieces, objects = rng.integers(0, 4, (2, *shape)), rng.integers(1, 3, (2, *shape))
     logits = rng.normal(0, 2, (2, len(offsets), *shape))
     n_annotated = np.array([5, 11])
-    expected = np.average(
-        [slow_loss(*patch, list(offsets)) for patch in zip(logits, objects, strict=True)],
-        weights=n_annotated,
-    )
+    patches = zip(logits, pieces, objects, strict=True)
+    losses = [slow_loss(*patch, list(offsets)) for patch in patches]
+    expected = np.average(losses, weights=n_annotated)
     found = affinity_loss(
-        torch.from_numpy(logits), torch.from_numpy(objects), offsets, torch.from_numpy(n_annotated)
+        *map(torch.from_numpy, (logits, pieces, objects)), offsets, torch.from_numpy(n_annotated)
     )
     assert float(found) == pytest.approx(expected, abs=1e-5)
 
@@ -69,25 +75,25 @@ def test_every_pair_has_one_offset(dimensions: int, n: int) -> None:
     assert {max(map(abs, offset)) for offset in offsets} == {2, 5}
 
 
-def test_objects_are_what_is_connected_and_annotated_in_the_patch() -> None:
-    class_map = torch.tensor([[[1, 1, 0, 1], [0, 1, 0, 1], [1, 0, 1, 1]]])
+def test_pieces_are_what_is_connected_and_annotated_in_the_patch() -> None:
+    objects = torch.tensor([[[9, 9, 0, 5], [0, 9, 0, 5], [9, 0, 5, 5]]])
     weights = torch.ones(1, 3, 4)
     weights[0, 1, 3] = 0  # parts the cell on the right in two
     expected = [[1, 1, 0, 2], [0, 1, 0, 0], [3, 0, 4, 4]]
-    assert connected_objects(class_map, weights)[0].tolist() == expected
+    assert connected_pieces(objects, weights)[0].tolist() == expected
 
 
 def test_blocks_are_told_by_the_pixel_in_their_middle() -> None:
     network = UNetSettings(width=4, depth=0, first_stride=(2, 4))
     beside = Affinities(network, AffinitySettings(distances=(1,), weight=3.0))
-    class_map = torch.zeros(1, 8, 8)
-    class_map[0, 1::2, 2] = 1  # in every block of the left half, one pixel
+    objects = torch.zeros(1, 8, 8)
+    objects[0, 1::2, 2] = torch.tensor([1.0, 2.0, 3.0, 3.0])  # a pixel in each block on the left
     weights = torch.ones(1, 8, 8)
     logits = torch.zeros(1, 4, 4, 2)
-    # No two blocks are connected: of the pairs, only those straight down have two ends.
-    logits[0, beside.offsets.index((1, 0))] = 2.0
-    of_one_pair = np.log1p(np.exp(2.0))
-    assert float(beside.loss(logits, class_map, weights)) == pytest.approx(3 * of_one_pair / 4)
+    # Of the pairs, only those straight down have two ends; of the last one nobody knows.
+    logits[0, beside.offsets.index((1, 0)), :, 0] = torch.tensor([2.0, 5.0, 9.0, 9.0])
+    mean = (np.log1p(np.exp(2.0)) + np.log1p(np.exp(5.0))) / 2
+    assert float(beside.loss(logits, objects, weights)) == pytest.approx(3 * mean / 4)
 
 
 def test_nothing_annotated_is_no_loss() -> None:

@@ -36,7 +36,8 @@ STILL = AugmentationSettings(
 
 def image_of(shape: tuple[int, ...], seed: int = 0) -> TrainingImage:
     rng = np.random.default_rng(seed)
-    truth = np.stack([rng.integers(0, 2, shape), rng.uniform(0.1, 5, shape)])
+    class_map = rng.integers(0, 2, shape)
+    truth = np.stack([class_map, rng.uniform(0.1, 5, shape), class_map])
     return TrainingImage(
         "image",
         torch.from_numpy(rng.normal(size=(1, *shape)).astype(np.float32)),
@@ -146,19 +147,19 @@ def test_labels_and_weights_follow_the_image() -> None:
     """An image that is its own class map must stay so under every change but the grey ones."""
     rng = np.random.default_rng(0)
     blobs = (ndimage.gaussian_filter(rng.normal(size=(120, 120)), 6) > 0).astype(np.float32)
-    source = TrainingImage(
-        "blobs", torch.from_numpy(blobs)[None], torch.from_numpy(np.stack([blobs, blobs + 1]))
-    )
+    truth = torch.from_numpy(np.stack([blobs, blobs + 1, 7 * blobs]))
+    source = TrainingImage("blobs", torch.from_numpy(blobs)[None], truth)
     bare = AugmentationSettings(brightness=0, contrast=0, scale=0.2)
     batch = draw_batch([source], range(20), (60, 60), (20, 20), bare, False, 0)
     inner = batch.image[:, 0, 20:40, 20:40].numpy()
     agree = (inner > 0.5) == batch.class_map.numpy().astype(bool)
     assert agree[(inner < 0.01) | (inner > 0.99)].all()
     assert torch.equal(batch.weights, batch.class_map + 1.0)
+    assert torch.equal(batch.objects, batch.class_map * 7)
 
 
 def test_centres_fall_on_annotated_pixels() -> None:
-    truth = torch.zeros(2, 30, 30)
+    truth = torch.zeros(3, 30, 30)
     truth[1, 10:20, 10:20] = 1.0
     source = TrainingImage("one", torch.zeros(1, 30, 30), truth)
     rng = np.random.default_rng(0)
@@ -168,7 +169,7 @@ def test_centres_fall_on_annotated_pixels() -> None:
 
 
 def test_balanced_centres_fall_on_every_class_equally_often() -> None:
-    truth = torch.ones(2, 30, 30)
+    truth = torch.ones(3, 30, 30)
     truth[0] = 0
     truth[0, :10, :10] = 1.0  # a ninth of the image
     source = TrainingImage("one", torch.zeros(1, 30, 30), truth)

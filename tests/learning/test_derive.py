@@ -1,6 +1,7 @@
 """Derived settings: from data and machine, with reasons; the user's word wins."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ def facts(**changes: object) -> Facts:
         "pixel_size_um": None,
         "object_px": 80.0,
         "smallest_object_px": 400,
+        "partly_annotated": False,
     }
     return Facts(**{**plain, **changes})  # type: ignore[arg-type]
 
@@ -195,3 +197,20 @@ def test_an_fcn_gets_the_context_and_the_width_that_a_unet_gets() -> None:
 def test_unknown_networks_are_refused() -> None:
     with pytest.raises(InputError, match="one of unet, fcn, sliding-window"):
         derive_settings(facts(), MACHINE, "fast", {"network": {"kind": "transformer"}})
+
+
+def test_pairs_are_learned_where_objects_are_told_apart() -> None:
+    def distances(preset: str, said: dict[str, Any], **changes: object) -> tuple[int, ...]:
+        return derive_settings(facts(**changes), MACHINE, preset, said)[0].affinities.distances
+
+    usual = (3, 8, 20)
+    assert distances("fast", {}) == usual
+    assert distances("fast", {}, labels_are="mask", object_px=None) == usual
+    assert distances("fast", {}, partly_annotated=True) == usual
+    assert distances("fast", {}, labels_are="mask", object_px=None, partly_annotated=True) == ()
+    assert distances("fast", {}, labels_are="classes", object_px=None) == ()
+    assert distances("fast", {}, shapes=((30, 90, 90),)) == ()
+    assert distances("fast", {"affinities": {"distances": [5]}}, labels_are="classes") == (5,)
+    assert distances("fast", {"network": FCN}) == ()
+    assert distances("fast", {"network": {"kind": "sliding-window"}}) == ()
+    assert distances("paper", {}) == ()

@@ -292,7 +292,7 @@ with joined_processes("cpu") as processes:
     annotated = torch.zeros(1, 4, 4)
     if processes.is_first:  # nobody annotated anything of the other's patch
         annotated[:] = 1
-    batch = Batch(torch.randn(1, 1, 20, 20), torch.ones(1, 4, 4), annotated)
+    batch = Batch(torch.randn(1, 1, 20, 20), torch.ones(1, 4, 4), annotated, annotated)
     losses = [train_step(learner, batch, 0.1, step, settings, processes) for step in range(3)]
     state = [p.detach().clone() for p in network.parameters()] + learner.average
     for values in zip(*from_all(processes, state), strict=True):

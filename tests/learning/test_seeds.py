@@ -18,7 +18,8 @@ def test_a_seed_of_many_digits(seed: int) -> None:
     settings = TrainingSettings(seed=seed)
     network = Convolution(1, 2, (1, 1), standardised=False)
     learner = make_learner(network, settings, torch.device("cpu"), "float32")
-    batch = Batch(torch.ones(1, 1, 4, 4), torch.zeros(1, 4, 4), torch.ones(1, 4, 4))
+    none, all_ = torch.zeros(1, 4, 4), torch.ones(1, 4, 4)
+    batch = Batch(torch.ones(1, 1, 4, 4), none, all_, none)
     assert np.isfinite(train_step(learner, batch, 1e-3, 5, settings, ALONE))
     one, other = (sample_rng(s, 0).random() for s in (seed, seed - 1))
     assert one != other

@@ -43,17 +43,18 @@ class Affinities(nn.Module):
         logits: Tensor = self.tell(maps)
         return logits
 
-    def loss(self, logits: Tensor, class_map: Tensor, weights: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, objects: Tensor, weights: Tensor) -> Tensor:
         """The loss of the pairs of a batch, weighted: see `affinity_loss`.
 
         Args:
             logits: as returned for the batch.
-            class_map, weights: (N, …) of the output's size, as for `segmentation_loss`.
+            objects, weights: (N, …) ids and w(x), of the output's size.
         """
         middle = (slice(None), *(slice(s // 2, None, s) for s in self.strides))
-        blocks = connected_objects(class_map, weights)[middle]
+        pieces = connected_pieces(objects, weights)[middle]
         n_annotated = torch.count_nonzero(weights.flatten(1), 1)
-        return self.weight * affinity_loss(logits, blocks, self.offsets, n_annotated)
+        loss = affinity_loss(logits, pieces, objects[middle], self.offsets, n_annotated)
+        return self.weight * loss
 
 
 def make_affinities(settings: Settings) -> Affinities | None:
@@ -73,42 +74,50 @@ def pair_offsets(distances: Sequence[int], dimensions: int) -> tuple[Shape, ...]
     )
 
 
-def connected_objects(class_map: Tensor, weights: Tensor) -> Tensor:
-    """The objects that are seen in each patch: connected foreground, numbered; (N, …) int64.
+def connected_pieces(objects: Tensor, weights: Tensor) -> Tensor:
+    """The pieces of objects that are seen in each patch, numbered; (N, …) int64.
 
     4- or 6-connected, as borders between touching cells are cut; 0: background, and what nobody
-    annotated. What is joined outside a patch, or seen in the mirror, is not one object here.
+    annotated.
     """
-    foreground = ((class_map > 0) & (weights > 0)).cpu().numpy()
-    objects = np.stack([ndimage.label(patch)[0] for patch in foreground])
-    return torch.from_numpy(objects.astype(np.int64)).to(class_map.device)
+    foreground = ((objects > 0) & (weights > 0)).cpu().numpy()
+    pieces = np.stack([ndimage.label(patch)[0] for patch in foreground])
+    return torch.from_numpy(pieces.astype(np.int64)).to(objects.device)
 
 
 def affinity_loss(
-    logits: Tensor, objects: Tensor, offsets: Sequence[Shape], n_annotated: Tensor
+    logits: Tensor,
+    pieces: Tensor,
+    objects: Tensor,
+    offsets: Sequence[Shape],
+    n_annotated: Tensor,
 ) -> Tensor:
     """Cross entropy of "of one object", over the pairs whose two ends are both of some object.
 
-    The mean over the pairs of each offset, then over the offsets, then over the patches, each of
-    which counts for as many pixels as are annotated: so patches may be shared among processes.
+    Two pieces of the same id do not count: what joins them lies outside the patch, nobody annotated
+    it, or one is the other's mirror image. The mean over the pairs of each offset, then over the
+    offsets, then over the patches, each of which counts for as many pixels as are annotated: so
+    patches may be shared among processes.
 
     Args:
         logits: (N, offsets, …).
-        objects: (N, …), 0 where none.
+        pieces: (N, …), connected in the patch, 0 where none.
+        objects: (N, …) ids.
         offsets: from one end to the other.
         n_annotated: (N,) annotated pixels of each patch.
     """
-    shape = objects.shape[1:]
-    total = logits.new_zeros(len(objects), dtype=torch.float32)
+    shape = pieces.shape[1:]
+    total = logits.new_zeros(len(pieces), dtype=torch.float32)
     for number, offset in enumerate(offsets):
         if any(abs(o) >= n for o, n in zip(offset, shape, strict=True)):
             continue
         here, there = _overlap(shape, offset), _overlap(shape, tuple(-o for o in offset))
-        one, other = objects[here], objects[there]
-        counted = ((one > 0) & (other > 0)).float()
+        connected, alike = pieces[here] == pieces[there], objects[here] == objects[there]
+        both = (pieces[here] > 0) & (pieces[there] > 0)
+        counted = (both & (connected | ~alike)).float()
         losses = functional.binary_cross_entropy_with_logits(
             logits[:, number][here].float(),
-            (one == other).float(),
+            (connected & alike).float(),
             weight=counted,
             reduction="none",
         )

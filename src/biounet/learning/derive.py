@@ -54,6 +54,7 @@ class Facts:
         shapes: of the images, (Y, X) or (Z, Y, X).
         object_px: median diameter of the objects, in px; None where there are none.
         smallest_object_px: area (or volume) that 98 % of the objects exceed.
+        partly_annotated: whether there are pixels that nobody annotated.
         pixel_size_um: the median; None where it is not known, or images differ much.
     """
 
@@ -64,6 +65,7 @@ class Facts:
     pixel_size_um: tuple[float, ...] | None
     object_px: float | None
     smallest_object_px: int
+    partly_annotated: bool
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def look_at(dataset: DataSet, items: Sequence[Annotated]) -> Facts:
         pixel_size_um=_common_size_um(items),
         object_px=None if diameter is None else round(float(diameter), 1),
         smallest_object_px=int(np.percentile(areas, 2)) if len(areas) else 0,
+        partly_annotated=any(i.annotated is not None and not i.annotated.all() for i in items),
     )
 
 
@@ -248,7 +251,9 @@ def _elastic(spacing_px: int, input_px: int) -> list[Choice]:
 
 
 def _affinities(facts: Facts) -> list[Choice]:
-    """None where it was not measured that they gain."""
+    """None where objects cannot be told, or it was not measured that pairs gain."""
+    if facts.labels_are == "mask" and facts.partly_annotated:
+        return [Choice("affinities.distances", (), "two strokes of a mask may be of one object")]
     if facts.labels_are == "classes":
         return [Choice("affinities.distances", (), "regions of classes are no objects")]
     if len(facts.shapes[0]) == 3:

@@ -138,7 +138,7 @@ def _sizes(labels: Sequence[NDArray[np.int32]], labels_are: str) -> NDArray[np.i
 
 
 def _prepared(item: Annotated, prepared: TrainingImage) -> PreparedView:
-    class_map, weights = prepared.truth.cpu().numpy()[(slice(None), *shown_box(item.labels))]
+    class_map, weights, _ = prepared.truth.cpu().numpy()[(slice(None), *shown_box(item.labels))]
     return PreparedView(view_of(item), class_map.astype(np.uint8), weights)
 
 
@@ -163,7 +163,7 @@ def _sample(images: Sequence[TrainingImage], number: int, settings: Settings) ->
         grid, output_shape = grid[:, middle : middle + 1], (1, *output_shape[1:])
     image = change_grey(sample_image(whole, grid, "bilinear"), change.grey).numpy()
     inner = crop(grid[None], torch.Size(output_shape))[0]
-    class_map, weights = sample_image(source.truth.cpu(), inner, "nearest").numpy()
+    class_map, weights, _ = sample_image(source.truth.cpu(), inner, "nearest").numpy()
     plane = (slice(None),) + (0,) * (len(input_shape) - 2)
     return Sample(
         source=source.name,

@@ -162,7 +162,7 @@ def prepare(split: Split, dataset: DataSet, settings: Settings) -> TrainingData:
             TrainingImage(
                 item.name,
                 torch.from_numpy(normalise(item.image, intensity)),
-                torch.from_numpy(np.stack([class_map, weights]).astype(np.float32)),
+                torch.from_numpy(np.stack([class_map, weights, labels]).astype(np.float32)),
             )
         )
     every = max(1, math.ceil(len(split.training) / N_TUNING))

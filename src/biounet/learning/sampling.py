@@ -29,7 +29,8 @@ class TrainingImage:
     Attributes:
         name: its name in the data set.
         image: (C, …) float32, normalised.
-        truth: (2, …) float32: the class map, and the weights w(x) (0 where not annotated).
+        truth: (3, …) float32: the class map, the weights w(x) (0 where not annotated), and the
+            ids of the objects (0 where none; all, where labels are classes).
     """
 
     name: str
@@ -39,18 +40,19 @@ class TrainingImage:
     @cached_property
     def classes(self) -> list[float]:
         """The classes of its annotated pixels."""
-        class_map, weights = self.truth
+        class_map, weights, _ = self.truth
         found: list[float] = torch.unique(class_map[weights > 0]).tolist()
         return found
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One training batch: images (N, C, …), class maps and weights (N, …) of the output's size."""
+    """One training batch: images (N, C, …); class maps, weights and ids (N, …) of the output."""
 
     image: Tensor
     class_map: Tensor
     weights: Tensor
+    objects: Tensor
 
 
 def draw_batch(
@@ -76,8 +78,8 @@ def draw_batch(
         )
         for number in numbers
     ]
-    image, class_map, weights = (torch.stack(part) for part in zip(*samples, strict=True))
-    return Batch(image, class_map, weights)
+    image, class_map, weights, objects = (torch.stack(p) for p in zip(*samples, strict=True))
+    return Batch(image, class_map, weights, objects)
 
 
 def draw_sample(
@@ -88,16 +90,16 @@ def draw_sample(
     augmentation: AugmentationSettings,
     balanced: bool,
     rng: np.random.Generator,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One sample: image (C, *input), class map (*output) int64, weights (*output) float32."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """One sample: image (C, *input); class map int64, weights float32, ids int64 (*output)."""
     source, change, centre = choose_sample(
         images, chances, len(input_shape), augmentation, balanced, rng
     )
     grid = sampling_grid(change, centre, input_shape, source.image)
     inner = crop(grid[None], torch.Size(output_shape))[0]
     image = change_grey(sample_image(source.image, grid, "bilinear"), change.grey)
-    class_map, weights = sample_image(source.truth, inner, "nearest")
-    return image, class_map.long(), weights
+    class_map, weights, objects = sample_image(source.truth, inner, "nearest")
+    return image, class_map.long(), weights, objects.long()
 
 
 def choose_sample(
@@ -122,7 +124,7 @@ def draw_centre(
 
     Balanced: at a pixel of a class that is drawn first, of those that the image has.
     """
-    class_map, weights = source.truth
+    class_map, weights, _ = source.truth
     classes = source.classes if balanced else []
     wanted = classes[rng.integers(len(classes))] if classes else None
     point = np.zeros(class_map.ndim)

@@ -108,7 +108,7 @@ def train_step(
         logits, pairs = _logits(learner, image)
     loss = segmentation_loss(logits, batch.class_map, batch.weights)
     if learner.affinities is not None and pairs is not None:
-        loss = loss + learner.affinities.loss(pairs, batch.class_map, batch.weights)
+        loss = loss + learner.affinities.loss(pairs, batch.objects, batch.weights)
     torch.autograd.backward(learner.scaler.scale(loss))
     loss = add_up(processes, learner.parameters, loss.detach(), batch.weights)
     if settings.gradient_norm:
