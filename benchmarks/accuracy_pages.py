@@ -42,9 +42,14 @@ class Group:
     @property
     def title(self) -> str:
         """Of its row."""
+        return ", ".join(filter(None, (self.row, self.averaging)))
+
+    @property
+    def averaging(self) -> str:
+        """And how objects were made, where that is not the model's; empty: neither."""
         average, _, method = self.average.partition("+")
-        averaged = "" if average == "none" else f", averaged over {average}"
-        return self.row + averaged + (f", {method}" if method else "")
+        averaged = "" if average == "none" else f"averaged over {average}"
+        return ", ".join(filter(None, (averaged, method)))
 
     def values(self, key: str) -> list[float]:
         """A measure of every run."""
@@ -275,21 +280,31 @@ def draw_bars(results: Sequence[Result], set_name: str, part: str, base: str, ou
     """
     key = DECIDING[set_name]
     groups = [g for g in grouped(results, set_name, part) if g.n_images is None]
-    bars = []
+    bars: dict[str, list[tuple[str, float, float]]] = {}  # by row and budget
     for group in groups:
         gained = gain(group, groups, base, key)
         if gained is not None and group.row != base:
-            bars.append((f"{group.title}, {group.budget}", gained, np.std(group.values(key))))
+            spread = float(np.std(group.values(key)))
+            bars.setdefault(f"{group.row}\n{group.budget}", []).append(
+                (group.averaging or "as it is", gained, spread)
+            )
     if not bars:
         raise InputError(f"no row beside {base!r}", "rows of the same budget", "run them first")
-    bars.sort(key=lambda bar: bar[1])
-    names, gains, spreads = zip(*bars, strict=True)
-    size = (6.4, 0.8 + 0.35 * len(bars))
-    figure, axes = pyplot.subplots(figsize=size, layout="constrained")
-    colours = ["tab:green" if gained > 0 else "tab:red" for gained in gains]
-    axes.barh(names, gains, xerr=spreads, color=colours, alpha=0.7)
+    names = sorted(bars, key=lambda name: np.mean([gained for _, gained, _ in bars[name]]))
+    ways = sorted({way for name in names for way, _, _ in bars[name]}, key=len)
+    figure, axes = pyplot.subplots(figsize=(7.2, 1 + 0.6 * len(names)), layout="constrained")
+    for number, way in enumerate(ways):
+        shown = [
+            (y, *bar[1:]) for y, name in enumerate(names) for bar in bars[name] if bar[0] == way
+        ]
+        y, gains, spreads = np.transpose(shown)
+        height = 0.8 / len(ways)
+        at = y + (number - (len(ways) - 1) / 2) * height
+        axes.barh(at, gains, height, xerr=spreads if spreads.any() else None, label=way)
+    axes.set_yticks(range(len(names)), names)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel(f"{_title(set_name, key)}, against {base}")
+    axes.legend(frameon=False)
     _write(figure, out)
 
 
