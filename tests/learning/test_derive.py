@@ -204,9 +204,11 @@ def test_pairs_are_learned_where_objects_are_told_apart() -> None:
         return derive_settings(facts(**changes), MACHINE, preset, said)[0].affinities.distances
 
     usual = (3, 8, 20)
-    assert distances("fast", {}) == usual
+    assert distances("fast", {}) == ()
+    assert distances("fast", {}, object_px=30.0) == usual
+    assert distances("fast", {}, object_px=12.0) == usual
     assert distances("fast", {}, labels_are="mask", object_px=None) == usual
-    assert distances("fast", {}, partly_annotated=True) == usual
+    assert distances("fast", {}, object_px=30.0, partly_annotated=True) == usual
     assert distances("fast", {}, labels_are="mask", object_px=None, partly_annotated=True) == ()
     assert distances("fast", {}, labels_are="classes", object_px=None) == ()
     assert distances("fast", {}, shapes=((30, 90, 90),)) == ()

@@ -159,7 +159,7 @@ def derive_settings(
             or not c.name.startswith("network.")
         ]
     if preset == "fast" and kind == "unet":
-        choices += _affinities(facts)
+        choices += _affinities(facts, choices)
     if kind == "fcn":
         if "stride" in said.get("network", {}):  # 32s, 16s, 8s: of the paper's five poolings
             choices = [c for c in choices if c.name not in ("network.depth", "network.pooling")]
@@ -250,14 +250,18 @@ def _elastic(spacing_px: int, input_px: int) -> list[Choice]:
     ]
 
 
-def _affinities(facts: Facts) -> list[Choice]:
-    """None where objects cannot be told, or it was not measured that pairs gain."""
+def _affinities(facts: Facts, choices: Sequence[Choice]) -> list[Choice]:
+    """None where objects cannot be told, or pairs gain nothing (`docs/research.md`)."""
     if facts.labels_are == "mask" and facts.partly_annotated:
         return [Choice("affinities.distances", (), "two strokes of a mask may be of one object")]
     if facts.labels_are == "classes":
         return [Choice("affinities.distances", (), "regions of classes are no objects")]
     if len(facts.shapes[0]) == 3:
         return [Choice("affinities.distances", (), "volumes: not measured")]
+    strides = [max(c.value) for c in choices if c.name == "network.first_stride"]
+    if facts.object_px is not None and strides and strides[0] > 2:
+        why = f"objects of {facts.object_px:.0f} px: pairs of pixels gained nothing"
+        return [Choice("affinities.distances", (), why)]
     return []
 
 
