@@ -64,7 +64,7 @@ def training(
     def step() -> None:
         numbers = range(n_images)
         batch = draw_batch([image], numbers, tile, output, settings.augmentation, False, 0)
-        train_step(learner, batch, 1e-3, 1, settings.training, ALONE)
+        train_step(learner, batch, 1e-3, 1, settings, ALONE)
 
     return step
 

@@ -40,6 +40,8 @@ class WeightSettings(Frozen):
     border_width_px: Positive = 1
     """How far from another cell a pixel of a cell becomes separating background."""
     class_balance: Literal["training-set", "image", "none"] = "training-set"
+    dice: NonNegative = 0.0
+    """Of the overlap of the classes (soft Dice), against the weighted loss; 0: not learned."""
 
 
 class AffinitySettings(Frozen):
@@ -220,6 +222,7 @@ PAPER = Settings(
 FAST = Settings(
     preset="fast",
     network=UNetSettings(width=32, normalisation="weight-standardisation", dropout=0.0),
+    weights=WeightSettings(dice=1.0),
     affinities=AffinitySettings(distances=(3, 8, 20)),
     augmentation=AugmentationSettings(scale=0.5, contrast=0.25, gamma=0.2, noise=0.2),
     training=TrainingSettings(average_decay=0.995, gradient_norm=1.0),
@@ -244,9 +247,9 @@ DEMO = DemoSettings()
 
 RECIPES: dict[str, dict[str, Any]] = {
     "unet": {},
-    "fcn": {"weights": {"border_weight": 0.0}, "affinities": {"distances": ()}},
+    "fcn": {"weights": {"border_weight": 0.0, "dice": 0.0}, "affinities": {"distances": ()}},
     "sliding-window": {
-        "weights": {"border_weight": 0.0, "class_balance": "training-set"},
+        "weights": {"border_weight": 0.0, "class_balance": "training-set", "dice": 0.0},
         "affinities": {"distances": ()},
         "augmentation": {
             "rotation": "right-angles",
@@ -266,7 +269,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 """What the rivals' papers change in the preset: the sliding window learns balanced classes,
-mirrored and turned by right angles; neither weighs borders, or tells objects apart by pairs."""
+mirrored and turned by right angles; neither weighs borders, overlap, or pairs of pixels."""
 
 PRESETS: dict[str, Settings] = {"fast": FAST, "paper": PAPER}
 

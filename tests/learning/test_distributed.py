@@ -276,7 +276,7 @@ ALL_ALIKE = """
 import os
 import signal
 import torch
-from biounet.config import TrainingSettings, UNetSettings
+from biounet.config import Settings, TrainingSettings, UNetSettings
 from biounet.errors import InputError
 from biounet.learning.processes import from_all, from_first, joined_processes
 from biounet.learning.sampling import Batch
@@ -286,8 +286,9 @@ from biounet.networks import build_network
 with joined_processes("cpu") as processes:
     torch.manual_seed(0)
     network = build_network(UNetSettings(width=2, depth=1, dropout=0.5))
-    settings = TrainingSettings(average_decay=0.9, gradient_norm=0.1, learning_rate=0.1)
-    learner = make_learner(network, settings, torch.device("cpu"), "float32")
+    training = TrainingSettings(average_decay=0.9, gradient_norm=0.1, learning_rate=0.1)
+    settings = Settings(training=training)
+    learner = make_learner(network, training, torch.device("cpu"), "float32")
     torch.manual_seed(processes.rank)
     annotated = torch.zeros(1, 4, 4)
     if processes.is_first:  # nobody annotated anything of the other's patch

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biounet.learning.loss import segmentation_loss, weighted_log_likelihood
+from biounet.learning.loss import dice_loss, segmentation_loss, weighted_log_likelihood
 
 
 def transcript(logits: np.ndarray, class_map: np.ndarray, weights: np.ndarray) -> tuple[float, int]:
@@ -71,3 +71,31 @@ def test_huge_activations_stay_finite() -> None:
     logits = torch.tensor([[[1e4], [-1e4]]], dtype=torch.bfloat16)
     loss = segmentation_loss(logits, torch.ones(1, 1, dtype=torch.long), torch.ones(1, 1))
     assert math.isfinite(float(loss))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 4), st.sampled_from([(3, 4), (2, 3, 2)]))
+def test_dice_equals_the_transcript(seed: int, n_classes: int, space: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 3, (2, n_classes, *space))
+    class_map = rng.integers(0, n_classes, (2, *space))
+    weights = rng.uniform(0, 11, (2, *space)) * (rng.random((2, *space)) < 0.7)
+    losses, counts = [], []
+    for activations, classes, weight in zip(logits, class_map, weights, strict=True):
+        p = np.exp(activations) / np.exp(activations).sum(0)
+        there = weight > 0
+        overlaps = []
+        for k in range(1, n_classes):
+            found, true = p[k][there], (classes == k)[there]
+            overlaps.append((2 * found[true].sum() + 1) / (found.sum() + true.sum() + 1))
+        losses.append(1 - np.mean(overlaps))
+        counts.append(there.sum())
+    expected = np.average(losses, weights=counts) if any(counts) else 0.0
+    found = dice_loss(*map(torch.from_numpy, (logits, class_map, weights)))
+    assert float(found) == pytest.approx(expected, abs=1e-6)
+
+
+def test_dice_of_a_perfect_and_of_a_wrong_answer() -> None:
+    class_map = torch.tensor([[0, 0, 1, 1]])
+    logits = 40.0 * torch.stack([1.0 - class_map, 1.0 * class_map], 1)
+    assert float(dice_loss(logits, class_map, torch.ones(1, 4))) == pytest.approx(0)
+    assert float(dice_loss(-logits, class_map, torch.ones(1, 4))) == pytest.approx(4 / 5)

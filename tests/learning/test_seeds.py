@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from biounet.config import TrainingSettings, validated_settings
+from biounet.config import Settings, TrainingSettings, validated_settings
 from biounet.errors import InputError
 from biounet.learning.augmentation import sample_rng
 from biounet.learning.processes import ALONE
@@ -15,9 +15,9 @@ from biounet.networks.convolution import Convolution
 
 @pytest.mark.parametrize("seed", [20240101123456, 2**63 - 1])
 def test_a_seed_of_many_digits(seed: int) -> None:
-    settings = TrainingSettings(seed=seed)
+    settings = Settings(training=TrainingSettings(seed=seed))
     network = Convolution(1, 2, (1, 1), standardised=False)
-    learner = make_learner(network, settings, torch.device("cpu"), "float32")
+    learner = make_learner(network, settings.training, torch.device("cpu"), "float32")
     none, all_ = torch.zeros(1, 4, 4), torch.ones(1, 4, 4)
     batch = Batch(torch.ones(1, 1, 4, 4), none, all_, none)
     assert np.isfinite(train_step(learner, batch, 1e-3, 5, settings, ALONE))

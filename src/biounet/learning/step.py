@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from biounet.config import TrainingSettings
+from biounet.config import Settings, TrainingSettings
 from biounet.learning.affinities import Affinities
-from biounet.learning.loss import segmentation_loss
+from biounet.learning.loss import dice_loss, segmentation_loss
 from biounet.learning.processes import Processes, add_up
 from biounet.learning.sampling import Batch
 from biounet.networks.unet import UNet
@@ -90,7 +90,7 @@ def train_step(
     batch: Batch,
     rate: float,
     step: int,
-    settings: TrainingSettings,
+    settings: Settings,
     processes: Processes,
 ) -> float:
     """One step down the gradient; returns the loss before it.
@@ -98,28 +98,31 @@ def train_step(
     Args:
         batch: this process's share of the step's patches.
     """
+    training = settings.training
     for group in learner.optimiser.param_groups:
         group["lr"] = rate
     # Drop-out: the same after a resume, another in each process.
-    seed = settings.seed * 1_000_003 + step + processes.rank * 15_485_863
+    seed = training.seed * 1_000_003 + step + processes.rank * 15_485_863
     torch.manual_seed(seed % 2**64)
     image = channels_last(batch.image)
     with torch.autocast(learner.device.type, learner.dtype, enabled=learner.dtype != torch.float32):
         logits, pairs = _logits(learner, image)
     loss = segmentation_loss(logits, batch.class_map, batch.weights)
+    if settings.weights.dice:
+        loss = loss + settings.weights.dice * dice_loss(logits, batch.class_map, batch.weights)
     if learner.affinities is not None and pairs is not None:
         loss = loss + learner.affinities.loss(pairs, batch.objects, batch.weights)
     torch.autograd.backward(learner.scaler.scale(loss))
     loss = add_up(processes, learner.parameters, loss.detach(), batch.weights)
-    if settings.gradient_norm:
+    if training.gradient_norm:
         learner.scaler.unscale_(learner.optimiser)
-        nn.utils.clip_grad_norm_(learner.parameters, settings.gradient_norm)
+        nn.utils.clip_grad_norm_(learner.parameters, training.gradient_norm)
     learner.scaler.step(learner.optimiser)
     learner.scaler.update()
     learner.optimiser.zero_grad()
     if learner.average is not None:
         # A short memory at first, so that the random start is forgotten.
-        decay = min(settings.average_decay, (1 + step) / (10 + step))
+        decay = min(training.average_decay, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(learner.average, list(learner.network.parameters()), 1 - decay)
     return float(loss)

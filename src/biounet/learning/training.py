@@ -163,7 +163,7 @@ def _learn(run: Run, state: State, on_step: Callable[[Callable[[], ModelFile]], 
         )
         sampling_s += time.monotonic() - ready
         rate = learning_rate(training, step, progress)
-        losses.append(train_step(state.learner, batch, rate, step, training, processes))
+        losses.append(train_step(state.learner, batch, rate, step, settings, processes))
         state.position = replace(state.here(), step=step + 1)
         if not processes.is_first:
             continue
