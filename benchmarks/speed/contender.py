@@ -119,7 +119,7 @@ def import_peer(name: str) -> Any:
 
 def training_work(arguments: argparse.Namespace) -> Work:
     """One step at 572 px (or the preset's patch): forward, backward, optimiser."""
-    from biounet.config import PRESETS, WeightSettings
+    from biounet.config import PRESETS
     from biounet.learning.loss import segmentation_loss
     from biounet.learning.memory import kept_memory
     from biounet.learning.processes import ALONE
@@ -128,8 +128,8 @@ def training_work(arguments: argparse.Namespace) -> Work:
     from biounet.networks import build_network
     from biounet.prediction.engines import choose_precision
 
-    settings = PRESETS[arguments.preset].model_copy(update={"weights": WeightSettings()})
-    footprint = settings.network.footprint  # eq. (1) alone, on both sides
+    settings = PRESETS[arguments.preset]
+    footprint = settings.network.footprint
     shape = footprint.input_for((settings.training.patch_px,) * 2)
     output = footprint.output_shape(shape)
     class_map = torch.randint(0, 2, (1, *output))

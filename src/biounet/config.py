@@ -41,7 +41,7 @@ class WeightSettings(Frozen):
     """How far from another cell a pixel of a cell becomes separating background."""
     class_balance: Literal["training-set", "image", "none"] = "training-set"
     dice: NonNegative = 0.0
-    """Of the overlap of the classes (soft Dice), against the weighted loss; 0: not learned."""
+    """Weight of the soft Dice loss beside eq. (1), as in nnU-Net's sum of both; 0: without."""
 
 
 class AffinitySettings(Frozen):
@@ -222,7 +222,6 @@ PAPER = Settings(
 FAST = Settings(
     preset="fast",
     network=UNetSettings(width=32, normalisation="weight-standardisation", dropout=0.0),
-    weights=WeightSettings(dice=1.0),
     affinities=AffinitySettings(distances=(3, 8, 20)),
     augmentation=AugmentationSettings(scale=0.5, contrast=0.25, gamma=0.2, noise=0.2),
     training=TrainingSettings(average_decay=0.995, gradient_norm=1.0),
@@ -247,9 +246,9 @@ DEMO = DemoSettings()
 
 RECIPES: dict[str, dict[str, Any]] = {
     "unet": {},
-    "fcn": {"weights": {"border_weight": 0.0, "dice": 0.0}, "affinities": {"distances": ()}},
+    "fcn": {"weights": {"border_weight": 0.0}, "affinities": {"distances": ()}},
     "sliding-window": {
-        "weights": {"border_weight": 0.0, "class_balance": "training-set", "dice": 0.0},
+        "weights": {"border_weight": 0.0, "class_balance": "training-set"},
         "affinities": {"distances": ()},
         "augmentation": {
             "rotation": "right-angles",
@@ -269,7 +268,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 """What the rivals' papers change in the preset: the sliding window learns balanced classes,
-mirrored and turned by right angles; neither weighs borders, overlap, or pairs of pixels."""
+mirrored and turned by right angles; neither weighs borders or learns pairs of pixels."""
 
 PRESETS: dict[str, Settings] = {"fast": FAST, "paper": PAPER}
 

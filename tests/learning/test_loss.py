@@ -8,7 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from biounet.config import Settings, WeightSettings
 from biounet.learning.loss import dice_loss, segmentation_loss, weighted_log_likelihood
+from biounet.learning.processes import ALONE
+from biounet.learning.sampling import Batch
+from biounet.learning.step import make_learner, train_step
+from biounet.networks.convolution import Convolution
 
 
 def transcript(logits: np.ndarray, class_map: np.ndarray, weights: np.ndarray) -> tuple[float, int]:
@@ -99,3 +104,17 @@ def test_dice_of_a_perfect_and_of_a_wrong_answer() -> None:
     logits = 40.0 * torch.stack([1.0 - class_map, 1.0 * class_map], 1)
     assert float(dice_loss(logits, class_map, torch.ones(1, 4))) == pytest.approx(0)
     assert float(dice_loss(-logits, class_map, torch.ones(1, 4))) == pytest.approx(4 / 5)
+
+
+def test_a_step_adds_the_overlap_as_the_settings_say() -> None:
+    image, class_map = torch.randn(1, 1, 4, 4), torch.arange(16).reshape(1, 4, 4) % 2
+    batch = Batch(image, class_map, torch.ones(1, 4, 4), class_map)
+    losses = []
+    for dice in (0.0, 3.0):
+        torch.manual_seed(0)
+        network = Convolution(1, 2, (1, 1), standardised=False)
+        overlap = float(dice_loss(network(image), class_map, batch.weights).detach())
+        settings = Settings(weights=WeightSettings(dice=dice))
+        learner = make_learner(network, settings.training, torch.device("cpu"), "float32")
+        losses.append(train_step(learner, batch, 1e-3, 0, settings, ALONE))
+    assert losses[1] - losses[0] == pytest.approx(3 * overlap, rel=1e-5)
