@@ -33,7 +33,7 @@ from accuracy_splits import (
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import biounet
-from biounet.config import check_each, merged, preset_named
+from biounet.config import merged, preset_named, validated_settings
 from biounet.errors import InputError
 from biounet.images.atomic import written_whole
 from biounet.images.layouts.cell_tracking import Truth
@@ -124,7 +124,7 @@ def read_rows(path: Path | None) -> list[Row]:
             told = error.errors()[0]
             raise InputError(f"{name}: run.{told['loc'][0]}", told["msg"], f"mend {path}") from None
         preset = preset_named(changes.get("preset", "fast")).model_dump()
-        check_each(merged(preset, changes))  # told before hours of training
+        validated_settings(merged(preset, changes))  # told before hours of training
         rows.append(Row(str(name), changes, options))
     return rows
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from biounet.errors import InputError
@@ -47,7 +47,7 @@ class WeightSettings(Frozen):
 class AffinitySettings(Frozen):
     """Whether two pixels are of one object, learned beside the classes (`learning/affinities.py`).
 
-    The model that comes out is the same with or without.
+    By U-Nets alone. The model that comes out is the same with or without.
     """
 
     distances: tuple[Positive, ...] = ()
@@ -197,12 +197,6 @@ class Settings(Frozen):
     augmentation: AugmentationSettings = AugmentationSettings()
     training: TrainingSettings = TrainingSettings()
     objects: ObjectSettings = ObjectSettings()
-
-    @model_validator(mode="after")
-    def _affinities_fit(self) -> "Settings":
-        if self.affinities.distances and self.network.kind not in ("unet", "ensemble"):
-            raise ValueError(f"no affinities.distances for network {self.network.kind}: U-Net only")
-        return self
 
 
 PAPER = Settings(

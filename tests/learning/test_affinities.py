@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from biounet.config import FAST, PAPER, AffinitySettings, Settings, validated_settings
-from biounet.errors import InputError
 from biounet.learning.affinities import (
     Affinities,
     affinity_loss,
@@ -112,5 +111,4 @@ def test_who_learns_pairs() -> None:
     assert make_affinities(PAPER) is None
     assert make_affinities(FAST) is not None
     assert make_affinities(Settings()) is None
-    with pytest.raises(InputError, match="U-Net only"):
-        validated_settings({"network": {"kind": "fcn"}, "affinities": {"distances": [3]}})
+    assert make_affinities(validated_settings({"network": {"kind": "fcn"}})) is None

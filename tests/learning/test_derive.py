@@ -216,3 +216,5 @@ def test_pairs_are_learned_where_objects_are_told_apart() -> None:
     assert distances("fast", {"network": FCN}) == ()
     assert distances("fast", {"network": {"kind": "sliding-window"}}) == ()
     assert distances("paper", {}) == ()
+    with pytest.raises(InputError, match=r"found affinities.distances = \[3\] for network fcn"):
+        distances("fast", {"network": FCN, "affinities": {"distances": [3]}})

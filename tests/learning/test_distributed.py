@@ -37,8 +37,8 @@ NOT_ANNOTATED = 999
 LONG = 100
 """Steps of a run that there is time to kill."""
 
-ROUNDING = 1e-4
-"""After `LONG` steps: rounding turns a ReLU now and then (2e-5 seen), and weights move by 5e-2."""
+ROUNDING = 5e-4
+"""After `LONG` steps: rounding turns a ReLU now and then (1e-4 seen), and weights move by 5e-2."""
 
 SETTINGS: dict[str, Any] = {
     "network": {"width": 4, "depth": 2, "dropout": 0.0},

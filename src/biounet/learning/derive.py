@@ -141,6 +141,10 @@ def derive_settings(
     kind = said.get("network", {}).get("kind", "unet")
     if kind not in RECIPES:
         raise InputError(f"network {kind!r}", f"one of {', '.join(RECIPES)}", "choose one")
+    if kind != "unet" and (distances := said.get("affinities", {}).get("distances")):
+        raise InputError(
+            f"affinities.distances = {distances} for network {kind}", "a U-Net", "leave them out"
+        )
     tree: dict[str, Any] = preset_named(preset).model_dump()
     tree = merged(tree, RECIPES[kind])
     if kind != "unet":
