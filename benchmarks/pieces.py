@@ -1,4 +1,4 @@
-"""Processor seconds of the small pieces, on one core: weight map, borders, a sample, the metrics.
+"""Processor seconds of the pieces, on one core: weight map, borders, a sample, a step, the metrics.
 
     OMP_NUM_THREADS=1 pytest benchmarks/pieces.py --benchmark-timer=time.process_time
 
@@ -13,13 +13,19 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from biounet.config import PAPER
+from biounet.config import FAST, PAPER, merged, validated_settings
+from biounet.learning.affinities import make_affinities
 from biounet.learning.borders import separate_touching
-from biounet.learning.sampling import TrainingImage, draw_batch
+from biounet.learning.memory import kept_memory
+from biounet.learning.processes import ALONE
+from biounet.learning.sampling import Batch, TrainingImage, draw_batch
+from biounet.learning.step import make_learner, train_step
 from biounet.learning.weight_map import border_weights
 from biounet.metrics import evaluate_isbi2012, match_objects
 from biounet.metrics.mismatches import classify
 from biounet.metrics.warping import warp
+from biounet.networks import build_network
+from biounet.prediction.engines import choose_precision
 from biounet.simulate import simulate_cells
 
 Measure = Callable[..., None]
@@ -60,6 +66,25 @@ def test_sample(measure: Measure) -> None:
         "one augmented sample, 572 x 572",
         lambda: draw_batch(images, [0], *sides, PAPER.augmentation, False, 0),
     )
+
+
+@pytest.mark.parametrize("pairs", [False, True], ids=["alone", "pairs"])
+def test_step(measure: Measure, pairs: bool) -> None:
+    settings = validated_settings(
+        merged(FAST.model_dump(), {"network": {"first_stride": [2, 2], "depth": 3}})
+    )
+    shape = settings.network.footprint.input_for((388, 388))
+    output = settings.network.footprint.output_shape(shape)
+    objects = torch.from_numpy(cells(output[0], 100)).long()[None]
+    batch = Batch(torch.rand(1, 1, *shape), (objects > 0).long(), torch.ones(1, *output), objects)
+    cpu, beside = torch.device("cpu"), make_affinities(settings) if pairs else None
+    network, precision = build_network(settings.network), choose_precision("auto", cpu)
+    learner = make_learner(network, settings.training, cpu, precision, beside)
+    with kept_memory():
+        measure(
+            f"a step of `fast`, 388 x 388, {'with' if pairs else 'without'} pairs of pixels",
+            lambda: train_step(learner, batch, 1e-3, 1, settings, ALONE),
+        )
 
 
 def test_warping_error(measure: Measure) -> None:

@@ -262,7 +262,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 """What the rivals' papers change in the preset: the sliding window learns balanced classes,
-mirrored and turned by right angles; neither weighs borders or learns pairs of pixels."""
+mirrored and turned by right angles; neither weighs borders nor learns pairs of pixels."""
 
 PRESETS: dict[str, Settings] = {"fast": FAST, "paper": PAPER}
 
